@@ -1,0 +1,55 @@
+# Needs only Python 3.11 to 3.13, git and make. `make help` lists the targets.
+
+# PYTHON=... names the interpreter that .venv is made with; otherwise the first
+# one that fits. Everything after that runs inside .venv.
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+VENV ?= .venv
+STAMP := $(VENV)/.installed
+NOTEBOOKS := notebooks $(wildcard solutions)
+
+# Jupyter refuses to run as root, which is who one is in most containers.
+ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help setup lab test lint render lesson clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make .venv with the pinned packages; at once when nothing changed
+
+lab: setup ## Open JupyterLab on lesson 00 (LAB_ARGS="--no-browser --port 8899")
+	$(VENV)/bin/jupyter lab $(ALLOW_ROOT) --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
+
+test: setup ## Run every test, the notebooks included (ARGS="-k batching")
+	$(VENV)/bin/python -m pytest --nbval tests $(NOTEBOOKS) $(ARGS)
+
+lint: setup ## Check the style of code and notebooks
+	$(VENV)/bin/ruff check .
+
+render: setup ## Run all lessons and solutions anew, in order, and save their outputs
+	$(VENV)/bin/python tools/render.py $(NOTEBOOKS)
+
+lesson: setup ## Run one lesson anew and save its outputs: make lesson N=04
+	$(if $(N),,$(error Say which lesson: make lesson N=04))
+	$(VENV)/bin/python tools/render.py notebooks/$(N)_*.ipynb
+
+clean: ## Remove .venv and everything else that was generated
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@for python in $(PYTHONS); do \
+		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+			2>/dev/null; then \
+			test -x $(VENV)/bin/python || $$python -m venv --clear $(VENV); exit; \
+		fi; \
+	done; \
+	echo "Python 3.11, 3.12 or 3.13 is needed; tried: $(PYTHONS)." >&2; \
+	echo "Install one and name it: make setup PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet \
+		--constraint constraints.txt --editable ".[dev]"
+	@touch $(STAMP)
