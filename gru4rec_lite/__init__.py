@@ -12,8 +12,6 @@ from .sessions import Sessions
 from .settings import presets
 from .shop import load_shop
 
-__version__ = "1.0.0"
-
 __all__ = [
     "BASELINES",
     "BPRMF",
