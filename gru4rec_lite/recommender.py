@@ -60,8 +60,8 @@ class Recommender:
             aligned = sessions.align(self.item_ids, min_length=1)
             if unknown := sessions.n_clicks - aligned.n_clicks:
                 raise DataError(
-                    f"{sessions.source}: {unknown:,} of {sessions.n_clicks:,} clicks are "
-                    "on unknown items; expected sessions after "
+                    f"{sessions.source}: {unknown:,} of {sessions.n_clicks:,} clicks "
+                    "are on unknown items; expected sessions after "
                     "sessions.align(recommender.item_ids)"
                 )
             sessions = aligned
@@ -106,7 +106,7 @@ class Recommender:
             session_ids=[0],
             item_ids=self.item_ids,
         )
-        scores = self.score(session)[0].float().cpu()  # (I,)
+        scores = self.score(session)[0].cpu()  # (I,)
         best = torch.sort(scores, descending=True, stable=True)
         return pd.DataFrame(
             {
@@ -114,6 +114,17 @@ class Recommender:
                 "score": best.values[:k].numpy(),
             }
         )
+
+    def _check_aligned(self, sessions: Sessions) -> None:
+        """For `score_after`: refuse sessions numbered by another vocabulary."""
+        self._check_fitted()
+        same = sessions.item_ids is self.item_ids
+        if not same and not np.array_equal(sessions.item_ids, self.item_ids):
+            raise DataError(
+                f"{sessions.source}: {sessions.n_items:,} items other than the "
+                f"{len(self.item_ids):,} known ones; expected sessions after "
+                "sessions.align(recommender.item_ids)"
+            )
 
     def _check_fitted(self) -> None:
         if self.item_ids is None:
@@ -123,8 +134,12 @@ class Recommender:
             )
 
 
-def chunks(positions: np.ndarray, n_items: int) -> Iterator[np.ndarray]:
-    """Split positions so that a chunk's scores hold at most MAX_SCORES elements."""
-    size = max(1, MAX_SCORES // n_items)
-    for start in range(0, len(positions), size):
-        yield positions[start : start + size]
+def chunks(positions: np.ndarray, cost) -> Iterator[np.ndarray]:
+    """Split positions so that each chunk costs about MAX_SCORES elements of memory.
+
+    cost : elements a position takes: I for its scores, or an array (P,)
+    """
+    if len(positions) == 0:
+        return
+    chunk = np.cumsum(np.broadcast_to(cost, len(positions))) // (MAX_SCORES + 1)
+    yield from np.split(positions, np.flatnonzero(np.diff(chunk)) + 1)
