@@ -5,6 +5,7 @@
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 VENV ?= .venv
 STAMP := $(VENV)/.installed
+LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings
 NOTEBOOKS := notebooks $(wildcard solutions)
 
 # Jupyter refuses to run as root, which is who one is in most containers.
@@ -18,7 +19,9 @@ help: ## List the targets
 
 setup: $(STAMP) ## Make .venv with the pinned packages; at once when nothing changed
 
+# Trusted notebooks show their widgets, and not only once they have been run.
 lab: setup ## Open JupyterLab on lesson 00 (LAB_ARGS="--no-browser --port 8899")
+	@$(VENV)/bin/jupyter trust $(addsuffix /*.ipynb,$(NOTEBOOKS)) >/dev/null
 	$(VENV)/bin/jupyter lab $(ALLOW_ROOT) --ServerApp.root_dir=. \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
@@ -40,7 +43,7 @@ clean: ## Remove .venv and everything else that was generated
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tools/overrides.json
 	@for python in $(PYTHONS); do \
 		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 			2>/dev/null; then \
@@ -50,6 +53,8 @@ $(STAMP): pyproject.toml constraints.txt
 	echo "Python 3.11, 3.12 or 3.13 is needed; tried: $(PYTHONS)." >&2; \
 	echo "Install one and name it: make setup PYTHON=/path/to/python3.12" >&2; \
 	exit 1
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet \
+	$(VENV)/bin/python -m pip install --disable-pip-version-check \
 		--constraint constraints.txt --editable ".[dev]"
+	@mkdir -p $(LAB_SETTINGS)
+	@cp tools/overrides.json $(LAB_SETTINGS)
 	@touch $(STAMP)

@@ -114,7 +114,7 @@ def main(arguments):
         paths += sorted(argument.glob("*.ipynb")) if argument.is_dir() else [argument]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing or not paths:
-        sys.exit(f"No such notebook: {' '.join(missing or arguments) or '(none named)'}")
+        sys.exit(f"No such notebook: {' '.join(missing or arguments) or 'none named'}")
     for path in paths:
         print(path, end=" ", flush=True)
         start = time.perf_counter()
