@@ -87,7 +87,6 @@ def _gains(metric: str, ranks, k: int) -> np.ndarray:
 _BLOCK = 2**20
 
 
-@torch.no_grad()
 def count_above_and_equal(
     scores: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,7 +147,8 @@ def evaluate(
     Memory beyond the sessions: a chunk of scores, and about 100 bytes a prediction.
 
     Raises ParameterError for a bad argument, DataError when nothing is left to
-    predict, GRU4RecError for scores that are NaN or of a wrong shape.
+    predict, as when all items are unknown, GRU4RecError for scores that are NaN or of
+    a wrong shape.
     """
     cutoffs = _check_cutoffs(cutoffs)
     check_choice("ties", ties, TIES)
@@ -161,48 +161,50 @@ def evaluate(
     item_ids = getattr(recommender, "item_ids", None)
     if item_ids is None:
         raise GRU4RecError(f"{name} is not fitted yet; call fit before evaluate")
-    aligned = _align(sessions, item_ids, name)
+    aligned = sessions.align(item_ids)
 
     wanted = np.ones(aligned.n_clicks, dtype=bool)  # (E,)
     wanted[aligned.offsets[1:] - 1] = False  # the last click has no next one
     asked = np.flatnonzero(wanted)  # (P,)
-    n_items = len(item_ids)
-    best_place = None
-    positions, counts, invalid = [], [], []
+    waiting = wanted.copy()
+    positions = np.empty_like(asked)  # in the order in which they come
+    found = best_place = None
+    done = 0
     bar = tqdm(
         total=len(asked), desc="ranking", delay=2, leave=False, disable=not progress
     )
     with torch.no_grad(), bar:
         for chunk, scores in recommender.score_after(aligned, wanted):
-            scores = torch.as_tensor(scores)
-            chunk = np.asarray(chunk)
-            _check_shapes(name, chunk, scores, wanted, n_items)
+            chunk, scores = np.asarray(chunk), torch.as_tensor(scores)
+            _check_chunk(name, chunk, scores, waiting, len(item_ids))
+            waiting[chunk] = False
             targets = torch.from_numpy(aligned.items[chunk + 1].astype(np.int64))
             targets = targets.to(scores.device, non_blocking=True)  # (n,)
-            # Results stay on the device until the end: reading them back here would
-            # make a GPU wait for the host at every chunk.
-            positions.append(chunk)
-            counts.append(torch.stack(count_above_and_equal(scores, targets)))  # (2, n)
-            invalid.append(scores.amax(dim=1).isnan())  # the maximum passes NaN on
+            if found is None:
+                # Results stay on the device until the end: reading them back for each
+                # chunk would make a GPU wait for the host.  One tensor for all, since
+                # many small ones between the chunks would leave holes in the heap.
+                found = scores.new_empty((3, len(asked)), dtype=torch.int64)
+            now = slice(done, done + len(chunk))
+            positions[now] = chunk
+            found[0, now], found[1, now] = count_above_and_equal(scores, targets)
+            found[2, now] = scores.amax(dim=1).isnan()  # the maximum passes NaN on
             if coverage:
                 best_place = _note_places(best_place, scores, max(cutoffs))
+            done += len(chunk)
             bar.update(len(chunk))
 
-    positions = np.concatenate(positions) if positions else asked[:0]
-    order = np.argsort(positions, kind="stable")
-    if not np.array_equal(positions[order], asked):
+    if done < len(asked):
         raise GRU4RecError(
-            f"score_after of {name} gave scores after {len(positions)} clicks, "
-            f"{len(np.unique(positions))} of them different; expected each of the "
-            f"{len(asked)} wanted clicks exactly once"
+            f"score_after of {name} gave scores after {done} clicks; expected them "
+            f"after each of the {len(asked)} wanted ones"
         )
-    n_invalid = int(torch.cat(invalid).sum())
-    if n_invalid:
+    above, equal, invalid = found.cpu().numpy()[:, np.argsort(positions)]  # (P,) each
+    if invalid.any():
         raise GRU4RecError(
-            f"the scores of {name} are NaN in {n_invalid} of {len(asked)} predictions: "
+            f"the scores of {name} are NaN in {invalid.sum()} of {done} predictions: "
             "training has diverged; fit again with a lower learning_rate or momentum"
         )
-    above, equal = torch.cat(counts, dim=1).cpu().numpy()[:, order]  # (P,) each
     session = np.repeat(np.arange(aligned.n_sessions), aligned.lengths - 1)
     return Report(
         above=above,
@@ -234,32 +236,18 @@ def _check_cutoffs(cutoffs) -> tuple[int, ...]:
     return checked
 
 
-def _align(sessions: Sessions, item_ids, name: str) -> Sessions:
-    """Sessions in the recommender's vocabulary, or a DataError if none is left."""
-    known = int(np.isin(sessions.item_ids, item_ids)[sessions.items].sum())
-    if known:
-        aligned = sessions.align(item_ids)
-        if aligned.n_sessions:
-            return aligned
-    raise DataError(
-        f"nothing to predict: of {sessions.n_clicks} clicks in {sessions.n_sessions} "
-        f"sessions, {known} are on items that {name} knows, and no session has two of "
-        "them; expected clicks on the items of the training sessions, with IDs "
-        "written the same way"
-    )
-
-
-def _check_shapes(name, chunk, scores, wanted, n_items):
+def _check_chunk(name, chunk, scores, waiting, n_items):
+    """What `score_after` yields: scores (n, I) after n clicks not yet answered."""
     if tuple(scores.shape) != (len(chunk), n_items):
         raise GRU4RecError(
             f"score_after of {name} gave scores of shape {tuple(scores.shape)} for "
             f"{len(chunk)} clicks; expected ({len(chunk)}, {n_items}), a score for "
             "each item"
         )
-    if not wanted[chunk].all():
+    if not waiting[chunk].all() or len(np.unique(chunk)) < len(chunk):
         raise GRU4RecError(
-            f"score_after of {name} gave scores after a click that was not wanted; "
-            "expected only those marked True"
+            f"score_after of {name} gave scores after a click twice, or after one that "
+            "was not wanted; expected each click marked True once"
         )
 
 
