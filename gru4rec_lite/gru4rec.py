@@ -30,7 +30,7 @@ from .precision import fast_products, pick_device
 from .recommender import MAX_SCORES, Recommender
 from .sampling import NegativeSampler
 from .sessions import item_indices
-from .training import CHUNK, Batches, Step, ranking_loss
+from .training import CHUNK, Batches, RecordedStep, Step, ranking_loss
 
 SCORING_BATCH = 512  # sessions read side by side when scoring
 
@@ -162,8 +162,8 @@ class GRU4Rec(Recommender):
         support = sessions.support
         batches = Batches(
             sessions.items, support, NegativeSampler(support, self.sample_alpha),
-            self.n_sample, self.constrained_embedding,
-            self.logq if self.loss == "cross-entropy" else None,
+            self.n_sample, self.constrained_embedding, self.logq,
+            self.network.output.device, self.network.output.dtype,
         )  # fmt: skip
         schedule = self._schedule(sessions, 0)
         bar = tqdm(
@@ -220,11 +220,10 @@ class GRU4Rec(Recommender):
             chunk = batches.prepare(
                 schedule.position[start:stop, open_slots],
                 schedule.reset[start:stop, open_slots],
-                rng, weights.device, weights.dtype,
-            )  # fmt: skip
-            for t in range(stop - start):
-                state, loss = step(state, chunk, t)
-                total += loss
+                rng,
+            )
+            state, loss = step.run(state, chunk)
+            total += loss
             bar.update((stop - start) * len(open_slots))
         mean_loss = total.item() / max(1, schedule.n_steps)
         if not np.isfinite(mean_loss):
@@ -259,7 +258,8 @@ class GRU4Rec(Recommender):
     def _new_step(self):
         rule = OPTIMIZERS[self.optimizer](self.learning_rate, self.momentum)
         loss = ranking_loss(self.loss, self.bpreg, self.elu_param, self.activation)
-        return Step(
+        kind = RecordedStep if self.network.output.is_cuda else Step
+        return kind(
             self.network, rule, loss, self.batch_size, self.l2, self.grad_clip,
             autocast=self.precision == "bfloat16",
         )  # fmt: skip
@@ -267,18 +267,18 @@ class GRU4Rec(Recommender):
     def _grow(self, sessions):
         """Add new items, with new weights; old items keep theirs. Sessions re-indexed."""
         item_ids = np.union1d(self.item_ids, sessions.item_ids)
-        grown = self._new_network(len(item_ids))
+        grown = self._new_network(len(item_ids)).to(self.network.output.dtype)
         old_rows = torch.from_numpy(np.searchsorted(item_ids, self.item_ids))
         weights = {}
         for name, value in self.network.cpu().state_dict().items():
             if name in ("input", "output", "output_bias"):
-                table = grown.state_dict()[name].to(value.dtype)
+                table = grown.state_dict()[name]
                 table[old_rows] = value[:-1]
                 value = table
             weights[name] = value
         grown.load_state_dict(weights)
         self.item_ids, self.network = item_ids, grown
-        return sessions.align(item_ids)
+        return sessions.align(item_ids, min_length=1)
 
     # ---- scoring
 
@@ -365,7 +365,8 @@ class GRU4Rec(Recommender):
         self.network.to(pick_device(self.device)).eval()
 
     def _save_checkpoint(self, path, step):
-        storage.save(path, self._description(), {**self._tensors(), **step.state_dict()})
+        state = {f"optimizer.{k}": v for k, v in step.optimizer.state_dict().items()}
+        storage.save(path, self._description(), {**self._tensors(), **state})
 
     def _resume(self, path, step):
         """Load weights and optimiser state; the number of epochs that are done."""
@@ -390,7 +391,10 @@ class GRU4Rec(Recommender):
                     "same sessions, or use warm_start for new ones"
                 )
             self._history = description["history"]
-            step.load_state_dict(tensors)
+            for name, weights in self._tensors().items():
+                weights.copy_(tensors[name])
+            for name, state in step.optimizer.state_dict().items():
+                state.copy_(tensors[f"optimizer.{name}"])
         return len(self._history)
 
     # ---- checks

@@ -10,8 +10,8 @@ sections 3.2 to 3.4, for the max losses and score regularisation.
 
 Merged columns. Popular items are drawn several times in a step. Their columns are equal,
 so training computes each once and says how often it counts: ``target`` (B,) is then
-the column of each row's positive and ``count`` (C,) the number of candidates that a column
-stands for. The value is the same as with the columns written out.
+the column of each row's positive and ``log_count`` (C,) the log of the number of
+candidates that a column stands for. The value is the same as with all columns written out.
 
 r_i is the positive's score, r_j a negative's, σ the logistic function, and w_j the
 softmax over a row's negatives.
@@ -21,51 +21,48 @@ import torch
 import torch.nn.functional as F
 
 
-def cross_entropy(scores, target=None):
-    """Cross-entropy over the candidates: −log softmax(r)_i.
-
-    For merged columns add log(count) to the scores first: a column that counts twice adds
-    twice to the softmax's sum.
-    """
-    if target is None:
-        target = torch.arange(len(scores), device=scores.device)
-    return F.cross_entropy(_finite(scores), target)
+def cross_entropy(scores, target=None, log_count=None):
+    """Cross-entropy over the candidates: −log softmax(r)_i."""
+    scores = _finite(scores)
+    if log_count is not None:
+        scores = scores + log_count  # a column that counts twice adds twice to the sum
+    return F.cross_entropy(scores, _columns(scores, target))
 
 
-def bpr(scores, target=None, count=None):
+def bpr(scores, target=None, log_count=None):
     """Bayesian personalised ranking: −mean_j log σ(r_i − r_j)."""
-    scores, positive, weight = _split(scores, target, count)
-    return -_mean(weight, F.logsigmoid(positive - scores))
+    scores, positive, log_weight = _split(scores, target, log_count)
+    return -_mean(log_weight, F.logsigmoid(positive - scores))
 
 
-def top1(scores, target=None, count=None):
+def top1(scores, target=None, log_count=None):
     """TOP1: mean_j [σ(r_j − r_i) + σ(r_j²)].
 
     The first term is a smooth relative rank, the second pulls negatives' scores to 0.
     """
-    scores, positive, weight = _split(scores, target, count)
+    scores, positive, log_weight = _split(scores, target, log_count)
     cost = torch.sigmoid(scores - positive) + torch.sigmoid(scores.square())
-    return _mean(weight, cost)
+    return _mean(log_weight, cost)
 
 
-def bpr_max(scores, bpreg=1.0, target=None, count=None):
+def bpr_max(scores, bpreg=1.0, target=None, log_count=None):
     """BPR-max: −log Σ_j w_j σ(r_i − r_j) + bpreg · Σ_j w_j r_j².
 
-    The log of the sum is computed as a logsumexp, so that a target far below every
-    negative costs a large finite number instead of log 0.
+    The log of the sum is a logsumexp, so that a target far below every negative costs a
+    large finite number instead of −log 0.
     """
-    scores, positive, weight = _split(scores, target, count)
-    log_w = _log_softmax(scores, weight)
+    scores, positive, log_weight = _split(scores, target, log_count)
+    log_w = torch.log_softmax(scores + log_weight, 1)  # (B, C), −inf at the positive
     ranking = torch.logsumexp(log_w + F.logsigmoid(positive - scores), 1)  # (B,)
     penalty = (log_w.exp() * scores.square()).sum(1)  # (B,)
     return (bpreg * penalty - ranking).mean()
 
 
-def top1_max(scores, target=None, count=None):
+def top1_max(scores, target=None, log_count=None):
     """TOP1-max: Σ_j w_j [σ(r_j − r_i) + σ(r_j²)]."""
-    scores, positive, weight = _split(scores, target, count)
+    scores, positive, log_weight = _split(scores, target, log_count)
     cost = torch.sigmoid(scores - positive) + torch.sigmoid(scores.square())
-    return (_log_softmax(scores, weight).exp() * cost).sum(1).mean()
+    return (torch.softmax(scores + log_weight, 1) * cost).sum(1).mean()
 
 
 def elu(scores, alpha):
@@ -82,30 +79,44 @@ LOSSES = {
 }
 
 
-def _split(scores, target, count):
-    """Scores (B, C), the positive's (B, 1), and how often a column is a negative (B, C)."""
+def _split(scores, target, log_count):
+    """Scores (B, C), the positive's (B, 1), log of how often a column is a negative (B, C).
+
+    A row's own positive is one candidate less in its column: −inf where none is left.
+    """
     scores = _finite(scores)
-    n_rows, n_columns = scores.shape
+    own = _columns(scores, target)[:, None]  # (B, 1)
+    if log_count is None:
+        log_count = scores.new_zeros(scores.shape[1])
+    log_weight = log_count.repeat(len(scores), 1)  # (B, C)
+    others = (log_count[own].exp() - 1).round_().log()  # counts are whole numbers
+    return scores, scores.gather(1, own), log_weight.scatter_(1, own, others)
+
+
+def _columns(scores, target):
+    """The column of each row's positive (B,); on the diagonal unless told."""
     if target is None:
-        target = torch.arange(n_rows, device=scores.device)
-    if count is None:
-        count = scores.new_ones(n_columns)
-    own = target[:, None]  # (B, 1)
-    weight = count.to(scores.dtype).expand(n_rows, n_columns)
-    one = scores.new_ones(1, 1).expand(n_rows, 1)
-    return scores, scores.gather(1, own), weight.scatter_add(1, own, -one)
+        return torch.arange(len(scores), device=scores.device)
+    return target
 
 
-def _mean(weight, cost):
+def _mean(log_weight, cost):
     """Mean over each row's negatives, then over rows."""
+    weight = log_weight.exp()
     return ((weight * cost).sum(1) / weight.sum(1)).mean()
 
 
-def _log_softmax(scores, weight):
-    """log w_j over each row's negatives; −inf where a column is none of them."""
-    return torch.log_softmax(scores + weight.log(), 1)  # (B, C)
+class _Clamp(torch.autograd.Function):
+    """Clamp, with the gradient passed on: scores out of bounds still find their way back."""
+
+    @staticmethod
+    def forward(context, scores):
+        return scores.clamp(-1e16, 1e16)
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient
 
 
-def _finite(scores):
-    """Held where differences, squares and sums of them still fit a float32."""
-    return scores.clamp(-1e16, 1e16)
+# Scores held where differences, squares and sums of them still fit a float32.
+_finite = _Clamp.apply

@@ -167,17 +167,24 @@ class Network(nn.Module):
         Returns the last layer's output (B, H) and the new state. The state is what comes
         after dropout, and is detached: the next step sees a value, not a graph.
         """
-        x = F.dropout(x, self.dropout_embed, self.training)
+        x = self._dropout(x, self.dropout_embed)
         new_state = []
         for cell, before in zip(self.cells, state, strict=True):
             after = cell(x, before)
             x = after[:, : cell.hidden_size]
-            x = F.dropout(x, self.dropout_hidden, self.training)  # (B, H)
+            x = self._dropout(x, self.dropout_hidden)  # (B, H)
             kept = x if cell.n_states == 1 else torch.cat([x, after[:, x.shape[1] :]], 1)
             new_state.append(kept.detach())
         for layer in self.feedforward:
             x = torch.tanh(layer(x))
         return x, new_state
+
+    def _dropout(self, x, p):
+        """What F.dropout does, with uniform numbers: several times faster on a CPU."""
+        if not self.training or p == 0:
+            return x
+        keep = torch.rand(x.shape, device=x.device).ge_(p)  # 1 with probability 1 − p
+        return x * keep.mul_(1 / (1 - p)).to(x.dtype)
 
     def scores(self, hidden):
         """Scores of all items, without dropout or activation. (n, H) -> (n, I)"""

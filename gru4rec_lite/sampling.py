@@ -55,7 +55,7 @@ def _alias_table(probability):
     return share, alias
 
 
-def merge(items, pad):
+def merge(items, pad, width=1, multiple=1):
     """The distinct items of each step, and how often each occurs.
 
     Every row of an item matrix is then read, multiplied and updated once a step, and the
@@ -65,6 +65,8 @@ def merge(items, pad):
     ----------
     items : (T, R) int32 array, R items for each of T steps.
     pad : a number above every item, which fills the shorter steps.
+    width, multiple : U is that of the step with the most distinct items, but at least
+        ``width``, and a multiple of ``multiple``.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def merge(items, pad):
     first = np.ones(items.shape, bool)
     first[:, 1:] = items[:, 1:] != items[:, :-1]
     n_distinct = first.sum(1)  # (T,)
-    width = int(n_distinct.max())
+    width = max(width, -(-int(n_distinct.max()) // multiple) * multiple)  # U
     filled = np.arange(width) < n_distinct[:, None]  # (T, U)
     rows = np.full(filled.shape, pad, np.int64)
     rows[filled] = items[first]

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from . import losses
+from .optim import RowSparse
 from .sampling import merge, places
 
 CHUNK = 256  # steps prepared at once
-BLOCK = 2**16  # numbers that the optimiser takes at a time: they fit a core's cache
 
 
 class Chunk(NamedTuple):
@@ -23,9 +23,9 @@ class Chunk(NamedTuple):
 
     keep (T, b, 1): 0 where a session starts, else 1. input_rows (T, V): distinct rows of
     the input table; input_place (T, b): each slot's column in them. rows (T, U): distinct
-    rows of the output matrix; target_place (T, b). weight (T, U): how often a row is a
-    candidate, or for cross-entropy the log of that, corrected; shift (T,): what this adds
-    to the loss. With shared embeddings, input_rows is rows.
+    rows of the output matrix; target_place (T, b). log_count (T, U): log of how often a
+    row is a candidate, popularity correction included; shift (T,): what that adds to
+    the loss. With shared embeddings, input_rows is rows.
     """
 
     keep: torch.Tensor
@@ -33,8 +33,12 @@ class Chunk(NamedTuple):
     input_place: torch.Tensor
     rows: torch.Tensor
     target_place: torch.Tensor
-    weight: torch.Tensor
+    log_count: torch.Tensor
     shift: torch.Tensor
+
+    def steps(self):
+        """The same fields for one step after the other, without their first dimension."""
+        return map(Chunk._make, zip(*(field.unbind(0) for field in self), strict=True))
 
 
 class Batches:
@@ -46,19 +50,26 @@ class Batches:
     support : (I,) clicks per item.
     sampler : NegativeSampler; n_sample : N, extra negatives a step.
     shared : the output matrix is also the input embedding.
-    logq : strength of the popularity correction, for cross-entropy only, else None.
+    logq : strength of the popularity correction.
+    device, dtype : where the chunks go, and what their fractions are.
     """
 
-    def __init__(self, items, support, sampler, n_sample, shared, logq):
+    def __init__(
+        self, items, support, sampler, n_sample, shared, logq, device, dtype
+    ):
         self.items, self.sampler = items, sampler
         self.n_sample, self.shared, self.logq = n_sample, shared, logq
         self.n_items = len(support)
+        self.device, self.dtype = device, dtype
+        # On a GPU steps are recorded and replayed: U must hardly ever change.
+        self.on_gpu = device.type == "cuda"
+        self.width, self.multiple = 1, 128 if self.on_gpu else 1
         # A candidate's score is lowered by logq · log q: its weight is q^−logq.
         q = np.append(np.maximum(support, 1), 1).astype(np.float64)  # (I + 1,)
-        self.target_weight = q ** -(logq or 0)
-        self.drawn_weight = q ** -((logq or 0) * sampler.alpha)
+        self.target_weight = q**-logq
+        self.drawn_weight = q ** -(logq * sampler.alpha)
 
-    def prepare(self, position, reset, rng, device, dtype):
+    def prepare(self, position, reset, rng):
         """A Chunk from (T, b) arrays of the schedule, all slots open."""
         inputs, targets = self.items[position], self.items[position + 1]  # (T, b)
         used = [targets]
@@ -66,43 +77,49 @@ class Batches:
             used.append(self.sampler.draw((len(position), self.n_sample), rng))
         if self.shared:
             used.append(inputs)
-        rows, count = merge(np.concatenate(used, axis=1), pad=self.n_items)  # (T, U)
+        rows, count = merge(
+            np.concatenate(used, axis=1), self.n_items, self.width, self.multiple
+        )  # (T, U)
+        if self.on_gpu:
+            self.width = rows.shape[1]
         target_place = places(rows, targets)  # (T, b)
         if self.shared:
             input_rows, input_place = rows, places(rows, inputs)
             count = count - _occurrences(input_place, count)  # inputs rank against no one
         else:
-            input_rows, _ = merge(inputs, pad=self.n_items)
+            least = inputs.shape[1] if self.on_gpu else 1
+            input_rows, _ = merge(inputs, self.n_items, least)  # (T, V)
             input_place = places(input_rows, inputs)
 
         shift = np.zeros(len(position))
-        if self.logq is None:
-            weight = count
-        else:
+        if self.logq:
             as_target = _occurrences(target_place, count)
-            weight = as_target * self.target_weight[rows]
-            weight += (count - as_target) * self.drawn_weight[rows]
-            with np.errstate(divide="ignore"):
-                weight = np.log(weight)  # −inf where a row is no candidate
+            count = as_target * self.target_weight[rows] + (
+                count - as_target
+            ) * self.drawn_weight[rows]
+        with np.errstate(divide="ignore"):
+            log_count = np.log(count)  # (T, U), −inf where a row is no candidate
+        if self.logq:
             own = np.log(self.target_weight[targets])  # (T, b)
-            shift = (np.take_along_axis(weight, target_place, 1) - own).mean(1)
+            shift = (np.take_along_axis(log_count, target_place, 1) - own).mean(1)
 
-        def floats(array):
-            return torch.from_numpy(array).to(device, dtype)
-
-        def integers(array):
-            return torch.from_numpy(array).to(device)
-
-        rows = integers(rows)
+        rows = self._send(rows)
         return Chunk(
-            keep=floats(~reset[:, :, None]),
-            input_rows=rows if self.shared else integers(input_rows),
-            input_place=integers(input_place),
+            keep=self._send(~reset[:, :, None], floats=True),
+            input_rows=rows if self.shared else self._send(input_rows),
+            input_place=self._send(input_place),
             rows=rows,
-            target_place=integers(target_place),
-            weight=floats(weight),
-            shift=floats(shift),
+            target_place=self._send(target_place),
+            log_count=self._send(log_count, floats=True),
+            shift=self._send(shift, floats=True),
         )
+
+    def _send(self, array, floats=False):
+        tensor = torch.from_numpy(array)
+        tensor = tensor.to(self.dtype) if floats else tensor
+        if self.on_gpu:  # from pinned memory, so that nobody waits for the copy
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
 
 def _occurrences(place, like):
@@ -113,144 +130,147 @@ def _occurrences(place, like):
 
 
 class Step:
-    """A training step: forward, loss, gradients, update. Owns the optimiser's state.
+    """A training step: forward, loss, gradients, update.
 
     Parameters
     ----------
-    network : Network. optimizer : a rule of ``optim``.
-    loss : function (scores, target, weight) -> mean over rows, see ``ranking_loss``.
+    network : Network. rule : how weights move, from ``optim``.
+    loss : function (scores, target, log_count) -> mean over rows, see ``ranking_loss``.
     batch_size : B. The loss of a step is the sum over open slots divided by B.
-    l2 : weight decay, added to the gradient of what the step touches.
-    grad_clip : largest norm of all gradients together; 0 for none.
-    precision : torch.float32 (or float64), or torch.bfloat16 for autocast.
+    l2, grad_clip : see RowSparse.
+    autocast : compute in bfloat16 where torch.autocast thinks that safe.
     """
 
     def __init__(
-        self, network, optimizer, loss, batch_size, l2=0.0, grad_clip=0.0,
-        autocast=False,
-    ):  # fmt: skip
-        self.network, self.optimizer, self.loss = network, optimizer, loss
-        self.batch_size, self.l2, self.grad_clip = batch_size, l2, grad_clip
+        self, network, rule, loss, batch_size, l2=0.0, grad_clip=0.0, autocast=False
+    ):
+        self.network, self.loss, self.batch_size = network, loss, batch_size
         self.autocast = autocast
-        self.optimizer.to(network.output.device)
-        self.parameters = list(network.parameters())
-        self.dense = _flatten(self.parameters)
-        self.tables = {"output": network.output, "output_bias": network.output_bias}
+        tables = {"output": network.output, "output_bias": network.output_bias}
         if not network.shared:
-            self.tables["input"] = network.input
-        everything = {"dense": self.dense, **self.tables}
-        self.state = {
-            name: [torch.zeros_like(table) for _ in range(optimizer.n_states)]
-            for name, table in everything.items()
-        }
+            tables["input"] = network.input
+        self.dense = list(network.parameters())
+        self.optimizer = RowSparse(rule, self.dense, tables, l2, grad_clip)
 
-    def __call__(self, state, chunk, t):
-        """Step t of a chunk. Returns the new hidden state and the loss, a 0-d tensor."""
+    def run(self, state, chunk):
+        """All steps of a chunk. Returns the new hidden state and the sum of the losses."""
+        total = 0
+        for one in chunk.steps():
+            state, cost = self(state, one)
+            total += cost
+        return state, total
+
+    def __call__(self, state, one):
+        """One step of a chunk. Returns the new hidden state and the loss, a 0-d tensor."""
         network, shared = self.network, self.network.shared
-        rows = chunk.rows[t]  # (U,)
+        rows, input_place = one.rows, one.input_place  # (U,), (b,)
+
         output = network.output.index_select(0, rows).requires_grad_()  # (U, H)
         bias = network.output_bias.index_select(0, rows).requires_grad_()  # (U,)
-        if shared:
-            x = output.detach().index_select(0, chunk.input_place[t])  # (b, D)
-        else:
-            input_rows = network.input.index_select(0, chunk.input_rows[t])  # (V, D)
-            x = input_rows.index_select(0, chunk.input_place[t])  # (b, D)
-        x.requires_grad_()
-        state = [h * chunk.keep[t] for h in state]
+        table = output.detach() if shared else network.input.index_select(0, one.input_rows)
+        x = table.index_select(0, input_place).requires_grad_()  # (b, D)
+        state = [h * one.keep for h in state]
 
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.autocast):
             hidden, state = network(x, state)  # (b, H)
-            scores = torch.addmm(bias, hidden, output.T)  # (b, U)
-        scores = scores.to(bias.dtype)
-        mean = self.loss(scores, chunk.target_place[t], chunk.weight[t]) + chunk.shift[t]
+            scores = torch.addmm(bias, hidden, output.T).to(bias.dtype)  # (b, U)
+        mean = self.loss(scores, one.target_place, one.log_count) + one.shift
         cost = mean * (len(x) / self.batch_size)
-        leaves = [x, output, bias, *self.parameters]
+        leaves = [x, output, bias, *self.dense]
         g_x, g_output, g_bias, *g_dense = torch.autograd.grad(cost, leaves)
 
-        if shared:
-            g_rows = {"output": g_output.index_add_(0, chunk.input_place[t], g_x)}
-        else:
-            g_input = torch.zeros_like(input_rows)
-            g_rows = {"output": g_output}
-            g_rows["input"] = g_input.index_add_(0, chunk.input_place[t], g_x)
-        g_rows["output_bias"] = g_bias
-        self.update(torch.cat([g.reshape(-1) for g in g_dense]), g_rows, chunk, t)
+        # An item clicked in several slots gets the sum of their gradients.
+        g_input = g_output if shared else torch.zeros_like(table)
+        _add_rows(g_input, input_place, g_x)
+        g_rows = {"output": (rows, g_output), "output_bias": (rows, g_bias)}
+        if not shared:
+            g_rows["input"] = one.input_rows, g_input
+        self.optimizer.step(g_dense, g_rows)
         return state, cost.detach()
 
-    def state_dict(self):
-        """The optimiser's state as named tensors, for a checkpoint."""
-        named = {f"{n}.{i}": s for n, ss in self.state.items() for i, s in enumerate(ss)}
-        named |= {f"rule.{k}": v for k, v in self.optimizer.state_dict().items()}
-        return {f"optimizer.{name}": tensor for name, tensor in named.items()}
 
-    def load_state_dict(self, tensors):
-        """Take weights and optimiser state from a checkpoint, in place."""
-        own = self.state_dict()
-        weights = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        for name, tensor in {**own, **weights}.items():
-            tensor.copy_(tensors[name])
+class RecordedStep(Step):
+    """The same step on a GPU: recorded once as a CUDA graph, then replayed.
 
-    @torch.no_grad()
-    def update(self, g_dense, g_rows, chunk, t):
-        """Move the dense weights, and the rows in use of every item matrix."""
-        gradients = [g_dense, *g_rows.values()]
-        if self.l2:
-            g_dense.add_(self.dense, alpha=self.l2)
-        if self.grad_clip:
-            norm = torch.stack([g.norm() for g in gradients]).norm()
-            scale = (self.grad_clip / norm).clamp(max=1)
-            for g in gradients:
-                g.mul_(scale)
-        self.optimizer.begin_step()
-        for part in _blocks(self.dense):
-            states = [s[part] for s in self.state["dense"]]
-            self.dense[part].add_(self.optimizer.move(g_dense[part], *states))
-        for name, g in g_rows.items():
-            rows = chunk.input_rows[t] if name == "input" else chunk.rows[t]
-            for part in _blocks(g):
-                self._update_rows(name, rows[part], g[part])
+    A step launches about a hundred small kernels, and to launch one from Python takes
+    longer than to run it. The graph launches them all at once. It reads its chunk, the
+    number of the step and the hidden state from fixed places in memory.
+    """
 
-    def _update_rows(self, name, rows, g):
-        table, states = self.tables[name], self.state[name]
-        used = [s.index_select(0, rows) for s in states]
-        table.index_add_(0, rows, self.optimizer.move(g, *used))
-        for whole, part in zip(states, used, strict=True):
-            whole.index_copy_(0, rows, part)
+    graph = None
+
+    def run(self, state, chunk):
+        if len(state[0]) < self.batch_size:  # slots have closed: shapes change each time
+            return super().run(state, chunk)
+        if self.graph is None or chunk.rows.shape[1] != self.chunk.rows.shape[1]:
+            self._record(state, chunk)
+        for place, field in zip(self.chunk, chunk, strict=True):
+            place[: len(field)].copy_(field)
+        for place, h in zip(self.state, state, strict=True):
+            place.copy_(h)
+        self.t.zero_()
+        self.total.zero_()
+        for _ in range(len(chunk.rows)):
+            self.graph.replay()
+        return [h.clone() for h in self.state], self.total.clone()
+
+    def _record(self, state, chunk):
+        self.chunk = Chunk._make(
+            field.new_zeros(CHUNK, *field.shape[1:]) for field in chunk
+        )
+        self.state = [torch.zeros_like(h) for h in state]
+        self.t = torch.zeros(1, dtype=torch.long, device=chunk.rows.device)
+        self.total = torch.zeros_like(chunk.shift[0])
+
+        def step():
+            one = Chunk._make(f.index_select(0, self.t)[0] for f in self.chunk)
+            state, cost = self(self.state, one)
+            for place, h in zip(self.state, state, strict=True):
+                place.copy_(h)
+            self.total += cost
+            self.t += 1
+
+        # A rehearsal first, as CUDA graphs want it. It would train: put everything back.
+        weights = [*self.optimizer.weights, *self.optimizer.tables.values()]
+        weights += self.optimizer.state_dict().values()
+        before = [w.clone() for w in weights]
+        random = torch.cuda.get_rng_state()
+        for place, field in zip(self.chunk, chunk, strict=True):
+            place[: len(field)].copy_(field)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.t.zero_()
+                step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        self.t.zero_()
+        with torch.cuda.graph(self.graph):
+            step()
+        torch.cuda.set_rng_state(random)
+        for w, value in zip(weights, before, strict=True):
+            w.copy_(value)
+
+
+def _add_rows(table, place, rows):
+    """table[place] += rows, repeated places added up, in the same order at every run."""
+    if table.is_cuda:  # index_add_ adds in random order there, which rounds at random
+        at = place == torch.arange(len(table), device=table.device)[:, None]  # (U, b)
+        table.addmm_(at.to(table.dtype), rows)
+    else:
+        table.index_add_(0, place, rows)
 
 
 def ranking_loss(name, bpreg=1.0, elu_param=0.0, activation="linear"):
-    """The loss as training calls it: f(scores (b, U), target (b,), weight (U,)).
-
-    The weight of a column is its count, or for cross-entropy the log of it.
-    """
-    if name == "cross-entropy":
-        return lambda scores, target, log_weight: losses.cross_entropy(
-            scores + log_weight, target
-        )
+    """The loss as training calls it: f(scores (b, U), target (b,), log_count (U,))."""
     function = losses.LOSSES[name]
     options = {"bpreg": bpreg} if name == "bpr-max" else {}
 
-    def loss(scores, target, count):
+    def loss(scores, target, log_count):
         if activation == "tanh":
             scores = torch.tanh(scores)
         scores = losses.elu(scores, elu_param)
-        return function(scores, target=target, count=count, **options)
+        return function(scores, target=target, log_count=log_count, **options)
 
     return loss
-
-
-def _flatten(parameters):
-    """One vector that holds all parameters; they become views of it."""
-    flat = torch.cat([p.data.reshape(-1) for p in parameters])
-    start = 0
-    for p in parameters:
-        p.data = flat[start : start + p.numel()].view_as(p)
-        start += p.numel()
-    return flat
-
-
-def _blocks(tensor):
-    """Slices of the first dimension. On a CPU small enough to stay in its cache."""
-    n = len(tensor)
-    size = n if tensor.is_cuda else max(1, BLOCK * n // max(1, tensor.numel()))
-    return [slice(i, i + size) for i in range(0, n, size)]

@@ -1,0 +1,119 @@
+"""Training speed: GRU4Rec.fit against the textbook loop, in the same run.
+
+    python benchmarks/train_speed.py [--device cuda] [--sizes a b] [--json]
+
+Size (a) is small (B = 32, N = 2048, H = 100, cross-entropy, 3,000 items), (b) large
+(B = 128, N = 2048, H = 512, BPR-max, 43,000 items). Both programs run by turns, from
+sessions to a trained model: set-up, schedule and sampling included. The limit is the
+time that a step's matrix products and the bytes of its item rows would take at the
+rates measured in this process.
+"""
+
+import argparse
+from statistics import median
+
+import torch
+from common import (
+    alternate,
+    copy_rate,
+    generated_sessions,
+    peak_memory,
+    product_rate,
+    show,
+)
+from textbook import train
+
+from gru4rec_lite import GRU4Rec
+from gru4rec_lite.precision import fast_products
+
+SIZES = {
+    "a": dict(
+        layers=[100], loss="cross-entropy", batch_size=32, n_sample=2048, logq=1.0,
+        sample_alpha=0.5, dropout_p_hidden=0.4, learning_rate=0.2, momentum=0.2,
+    ),
+    "b": dict(
+        layers=[512], loss="bpr-max", batch_size=128, n_sample=2048, elu_param=0.5,
+        bpreg=1.0, sample_alpha=0.4, dropout_p_embed=0.5, dropout_p_hidden=0.05,
+        learning_rate=0.05, momentum=0.4,
+    ),
+}  # fmt: skip
+ITEMS = {"a": 3_000, "b": 43_000}
+STEPS = {"cpu": {"a": 1500, "b": 150}, "cuda": {"a": 6000, "b": 2500}}
+
+
+def limit_seconds(p, n_items, rows, device, dtype):
+    """Seconds that the products and the item rows of one step take at full rate."""
+    b, h = p["batch_size"], p["layers"][0]
+    scores = 3 * 2 * b * h * rows  # forward, and backward to both factors
+    gates = 2 * b * h * 3 * h * (2 + 2 + 1)  # x and state; both weights; x again
+    n_states = 2 if p["momentum"] else 1
+    # Weights, their gradient and the optimiser's state: read once, written once.
+    moved = 2 * 4 * h * rows * (1 + n_states)
+    product = max(
+        product_rate(b, h, rows, device, dtype), product_rate(rows, b, h, device, dtype)
+    )
+    return (scores + gates) / product + moved / copy_rate(4 * h * rows, device)
+
+
+def measure(size, device, repeats, precision):
+    p = {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
+    n_clicks = STEPS[device.type][size] * p["batch_size"] * 1.35
+    sessions = generated_sessions(ITEMS[size], n_clicks)
+    result = {}
+
+    def ours():
+        model = GRU4Rec(**p, device=str(device), precision=precision)
+        result["ours"] = model.fit(sessions, verbose=False).history.iloc[-1]
+
+    def textbook():
+        result["textbook"] = train(sessions, p, device)
+
+    ours()  # warm up: kernels are chosen, memory is fetched
+    seconds = alternate({"textbook": textbook, "ours": ours}, repeats)
+    # Distinct rows of a step, for the limit.
+    from gru4rec_lite.sampling import NegativeSampler, merge
+    import numpy as np
+
+    sampler = NegativeSampler(sessions.support, p["sample_alpha"])
+    drawn = sampler.draw((64, p["n_sample"]), np.random.default_rng(0))
+    near = sessions.items[: 64 * 2 * p["batch_size"]].reshape(64, -1)
+    rows, count = merge(np.concatenate([drawn, near], 1), sessions.n_items)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    with fast_products():
+        limit = limit_seconds(p, ITEMS[size], int((count > 0).sum(1).mean()), device, dtype)
+
+    steps = {"ours": result["ours"]["steps"], "textbook": result["textbook"][1]}
+    losses = {"ours": result["ours"]["loss"], "textbook": result["textbook"][0]}
+    per_step = {name: median(s) / steps[name] for name, s in seconds.items()}
+    rows = [
+        {
+            "size": size, "program": name, "precision": precision,
+            "batches/s": 1 / per_step[name],
+            "events/s": p["batch_size"] / per_step[name],
+            "seconds": median(seconds[name]), "loss": losses[name],
+            "peak MB": peak_memory(device) / 1e6,
+        }
+        for name in seconds
+    ]  # fmt: skip
+    return rows, per_step["textbook"] / per_step["ours"], limit / per_step["ours"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", type=torch.device)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    rows, ratio, share = [], {}, {}
+    for size in args.sizes:
+        more, ratio[size], share[size] = measure(
+            size, args.device, args.repeats, args.precision
+        )
+        rows += more
+    show(rows, args.json, ratio=ratio, limit_share=share, threads=torch.get_num_threads())
+
+
+if __name__ == "__main__":
+    main()
