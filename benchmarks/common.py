@@ -15,7 +15,7 @@ from gru4rec_lite import Sessions
 def generated_sessions(n_items, n_clicks, seed=0):
     """Clicks with a long tail and something to learn: 6 in 10 follow a fixed rule.
 
-    Session lengths are 2 + geometric, 4.9 clicks on average; popularity ∝ 1 / (rank + 10).
+    Sessions have 4.8 clicks on average; popularity is ∝ 1 / (rank + 10).
     """
     rng = np.random.default_rng(seed)
     lengths = 1 + rng.geometric(0.26, size=int(n_clicks / 4.5))
@@ -40,7 +40,7 @@ def generated_sessions(n_items, n_clicks, seed=0):
 
 
 def alternate(programs, repeats):
-    """Run programs by turns, so that a noisy machine is noisy for all. Seconds of each."""
+    """Seconds of each run, by turns: a noisy machine is then noisy for all."""
     seconds = {name: [] for name in programs}
     for _ in range(repeats):
         for name, program in programs.items():

@@ -1,8 +1,8 @@
-"""The textbook way to train GRU4Rec, for comparison: every step as one would first write it.
+"""The textbook way to train GRU4Rec: every step as one would first write it.
 
 nn.Embedding with sparse gradients, nn.GRUCell, autograd, Adagrad with momentum on the
-sparse gradients, negatives by binary search on the cumulative distribution, one loop over
-slots that decides which session comes next, and the loss read back at every step.
+sparse gradients, negatives by binary search on the cumulative distribution, one loop
+over slots that decides which session comes next, and the loss read back at every step.
 It is meant to be honest: no work that the model does not need, no waiting.
 """
 
@@ -96,7 +96,10 @@ class SparseAdagrad(torch.optim.Optimizer):
     def __init__(self, parameters, lr, momentum):
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
         for p in self.param_groups[0]["params"]:
-            self.state[p] = {"acc": torch.zeros_like(p), "velocity": torch.zeros_like(p)}
+            self.state[p] = {
+                "acc": torch.zeros_like(p),
+                "velocity": torch.zeros_like(p),
+            }
 
     @torch.no_grad()
     def step(self):

@@ -71,8 +71,9 @@ def measure(size, device, repeats, precision):
     ours()  # warm up: kernels are chosen, memory is fetched
     seconds = alternate({"textbook": textbook, "ours": ours}, repeats)
     # Distinct rows of a step, for the limit.
-    from gru4rec_lite.sampling import NegativeSampler, merge
     import numpy as np
+
+    from gru4rec_lite.sampling import NegativeSampler, merge
 
     sampler = NegativeSampler(sessions.support, p["sample_alpha"])
     drawn = sampler.draw((64, p["n_sample"]), np.random.default_rng(0))
@@ -80,7 +81,9 @@ def measure(size, device, repeats, precision):
     rows, count = merge(np.concatenate([drawn, near], 1), sessions.n_items)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     with fast_products():
-        limit = limit_seconds(p, ITEMS[size], int((count > 0).sum(1).mean()), device, dtype)
+        limit = limit_seconds(
+            p, ITEMS[size], int((count > 0).sum(1).mean()), device, dtype
+        )
 
     steps = {"ours": result["ours"]["steps"], "textbook": result["textbook"][1]}
     losses = {"ours": result["ours"]["loss"], "textbook": result["textbook"][0]}
@@ -112,7 +115,9 @@ def main():
             size, args.device, args.repeats, args.precision
         )
         rows += more
-    show(rows, args.json, ratio=ratio, limit_share=share, threads=torch.get_num_threads())
+    show(
+        rows, args.json, ratio=ratio, limit_share=share, threads=torch.get_num_threads()
+    )
 
 
 if __name__ == "__main__":

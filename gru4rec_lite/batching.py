@@ -45,7 +45,8 @@ def session_parallel(offsets, batch_size, order=None, min_open=1):
     offsets : (S + 1,) array. Session s is the clicks offsets[s] to offsets[s + 1] - 1.
     batch_size : B, the number of slots.
     order : (S,) array of session numbers, the order in which sessions take slots.
-        By default as they stand. Sessions of one click have no pair and are passed over.
+        By default as they stand. Sessions of one click have no pair and are passed
+        over.
     min_open : stop as soon as fewer slots than this are open. Without extra negatives
         a single open slot has nothing to rank its target against, hence 2.
 

@@ -136,7 +136,8 @@ class GRU4Rec(Recommender):
         callback : called as callback(model) after each epoch.
         verbose : show a progress bar.
 
-        Raises ParameterError, DataError; GRU4RecError when the loss is no longer finite.
+        Raises ParameterError, DataError; GRU4RecError when the loss is no longer
+        finite.
         """
         self._validate()
         self._validate_sessions(sessions)
@@ -192,18 +193,18 @@ class GRU4Rec(Recommender):
         self.network.eval()
 
     def _schedule(self, sessions, epoch):
-        """Session-parallel schedule of one epoch; shuffled by (seed, epoch) if asked."""
+        """The schedule of one epoch, shuffled by (seed, epoch) if asked."""
         order = None
         if self.session_order == "shuffle":
             rng = np.random.default_rng([self.seed, epoch, 1])
             order = rng.permutation(sessions.n_sessions)
-        # A lone slot has nothing to rank its target against, unless negatives are drawn.
+        # A lone slot has nothing to rank against, unless negatives are drawn.
         return session_parallel(
             sessions.offsets, self.batch_size, order, min_open=1 if self.n_sample else 2
         )
 
     def _epoch(self, schedule, batches, step, epoch, bar):
-        """One pass. Random numbers depend on (seed, epoch) alone, so runs can resume."""
+        """One pass. Random numbers depend on (seed, epoch) alone: runs can resume."""
         started = time.perf_counter()
         rng = np.random.default_rng([self.seed, epoch])
         torch.manual_seed(int(rng.integers(2**62)))
@@ -228,8 +229,8 @@ class GRU4Rec(Recommender):
         mean_loss = total.item() / max(1, schedule.n_steps)
         if not np.isfinite(mean_loss):
             raise GRU4RecError(
-                f"the loss is {mean_loss} in epoch {epoch + 1}: training diverged; lower "
-                f"learning_rate={self.learning_rate} or set grad_clip, e.g. to 1"
+                f"the loss is {mean_loss} in epoch {epoch + 1}: training diverged; "
+                f"lower learning_rate={self.learning_rate} or set grad_clip, e.g. to 1"
             )
         self._history.append(
             {
@@ -265,7 +266,7 @@ class GRU4Rec(Recommender):
         )  # fmt: skip
 
     def _grow(self, sessions):
-        """Add new items, with new weights; old items keep theirs. Sessions re-indexed."""
+        """Add rows for new items; old ones keep theirs. Returns sessions re-indexed."""
         item_ids = np.union1d(self.item_ids, sessions.item_ids)
         grown = self._new_network(len(item_ids)).to(self.network.output.dtype)
         old_rows = torch.from_numpy(np.searchsorted(item_ids, self.item_ids))
@@ -295,14 +296,18 @@ class GRU4Rec(Recommender):
         rows = max(1, MAX_SCORES // network.n_items)
         # Longest first: at every step the sessions that go on are the first ones.
         order = np.argsort(-np.diff(sessions.offsets), kind="stable")
-        for some in np.array_split(order, range(SCORING_BATCH, len(order), SCORING_BATCH)):
+        for some in np.array_split(
+            order, range(SCORING_BATCH, len(order), SCORING_BATCH)
+        ):
             first, lengths = sessions.offsets[some], np.diff(sessions.offsets)[some]
             state = network.initial_state(len(some))
             positions, hidden = [], []
             for step in range(lengths.max(initial=0)):
                 n = int((lengths > step).sum())
                 at = first[:n] + step  # (n,)
-                x = network.input_table[items[torch.from_numpy(at).to(device)]]  # (n, D)
+                x = network.input_table[
+                    items[torch.from_numpy(at).to(device)]
+                ]  # (n, D)
                 h, state = network(x, [s[:n] for s in state])  # (n, H)
                 asked = np.flatnonzero(wanted[at])
                 if len(asked):
@@ -314,7 +319,7 @@ class GRU4Rec(Recommender):
                     yield positions[i : i + rows], network.scores(hidden[i : i + rows])
 
     def session(self):
-        """A LiveSession: feed it one click after the other, ask for a ranking each time."""
+        """A LiveSession: feed it click by click, ask for a ranking at any time."""
         self._check_fitted()
         return LiveSession(self)
 
@@ -382,8 +387,8 @@ class GRU4Rec(Recommender):
             for name, saved in description["parameters"].items():
                 if name not in ("n_epochs", "device") and saved != same.get(name):
                     raise ParameterError(
-                        f"{name}={same.get(name)!r} is not allowed; expected {saved!r}, "
-                        f"with which the checkpoint {path} was begun"
+                        f"{name}={same.get(name)!r} is not allowed; expected "
+                        f"{saved!r}, with which the checkpoint {path} was begun"
                     )
             if description["item_ids"] != self.item_ids.tolist():
                 raise DataError(
@@ -430,8 +435,9 @@ class GRU4Rec(Recommender):
             check_number(name, getattr(self, name), minimum=0)
         if self.batch_size == 1 and self.n_sample == 0:
             raise ParameterError(
-                "batch_size=1 is not allowed with n_sample=0: there are no negatives to "
-                "rank against; expected a larger batch_size, or n_sample of at least 1"
+                "batch_size=1 is not allowed with n_sample=0: there are no negatives "
+                "to rank against; expected a larger batch_size, or n_sample of at "
+                "least 1"
             )
         if self.logq and self.loss != "cross-entropy":
             raise ParameterError(
@@ -468,8 +474,8 @@ class GRU4Rec(Recommender):
             )
         if pairs < 1:
             raise DataError(
-                "no training session has two clicks; expected at least one click that is "
-                "followed by another"
+                "no training session has two clicks; expected at least one click that "
+                "is followed by another"
             )
         if self.n_sample == 0 and (np.diff(sessions.offsets) > 1).sum() < 2:
             raise DataError(
@@ -492,7 +498,9 @@ class LiveSession:
         """Read one more click, by item ID. Returns self. DataError if it is unknown."""
         network = self.model.network
         row = int(item_indices([item], self.model.item_ids)[0])
-        self.hidden, self.state = network(network.input_table[row : row + 1], self.state)
+        self.hidden, self.state = network(
+            network.input_table[row : row + 1], self.state
+        )
         return self
 
     @torch.inference_mode()
@@ -506,7 +514,10 @@ class LiveSession:
             scores = network.scores(self.hidden)[0]  # (I,)
         best, items = scores.topk(min(k, network.n_items))
         return pd.DataFrame(
-            {"item": self.model.item_ids[items.cpu().numpy()], "score": best.cpu().numpy()}
+            {
+                "item": self.model.item_ids[items.cpu().numpy()],
+                "score": best.cpu().numpy(),
+            }
         )
 
 
@@ -527,6 +538,5 @@ def _plain(value):
 
 
 PARAMETERS = {
-    name: parameter
-    for name, parameter in inspect.signature(GRU4Rec).parameters.items()
+    name: parameter for name, parameter in inspect.signature(GRU4Rec).parameters.items()
 }

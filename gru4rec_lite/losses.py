@@ -8,10 +8,11 @@ Sources: Hidasi et al. 2016 (arXiv 1511.06939), section 3.1.3, for cross-entropy
 (after Rendle et al. 2009) and TOP1; Hidasi & Karatzoglou 2018 (arXiv 1706.03847),
 sections 3.2 to 3.4, for the max losses and score regularisation.
 
-Merged columns. Popular items are drawn several times in a step. Their columns are equal,
-so training computes each once and says how often it counts: ``target`` (B,) is then
-the column of each row's positive and ``log_count`` (C,) the log of the number of
-candidates that a column stands for. The value is the same as with all columns written out.
+Merged columns. Popular items are drawn several times in a step. Their columns are
+equal, so training computes each once and says how often it counts: ``target`` (B,) is
+then the column of each row's positive and ``log_count`` (C,) the log of the number of
+candidates that a column stands for. The value is the same as with all columns written
+out.
 
 r_i is the positive's score, r_j a negative's, σ the logistic function, and w_j the
 softmax over a row's negatives.
@@ -23,10 +24,12 @@ import torch.nn.functional as F
 
 def cross_entropy(scores, target=None, log_count=None):
     """Cross-entropy over the candidates: −log softmax(r)_i."""
-    scores = _finite(scores)
-    if log_count is not None:
-        scores = scores + log_count  # a column that counts twice adds twice to the sum
-    return F.cross_entropy(scores, _columns(scores, target))
+    scores, target = _finite(scores), _columns(scores, target)
+    if log_count is None:
+        return F.cross_entropy(scores, target)
+    # A column that counts twice adds twice to the sum, but a row has one positive only.
+    merged = F.cross_entropy(scores + log_count, target)
+    return merged + log_count.index_select(0, target).mean()
 
 
 def bpr(scores, target=None, log_count=None):
@@ -80,7 +83,7 @@ LOSSES = {
 
 
 def _split(scores, target, log_count):
-    """Scores (B, C), the positive's (B, 1), log of how often a column is a negative (B, C).
+    """Scores (B, C), positive's (B, 1), log of times a column is a negative (B, C).
 
     A row's own positive is one candidate less in its column: −inf where none is left.
     """
@@ -107,7 +110,7 @@ def _mean(log_weight, cost):
 
 
 class _Clamp(torch.autograd.Function):
-    """Clamp, with the gradient passed on: scores out of bounds still find their way back."""
+    """Clamp, but pass the gradient on: scores out of bounds find their way back."""
 
     @staticmethod
     def forward(context, scores):

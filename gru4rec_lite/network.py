@@ -5,8 +5,8 @@
 Source: Hidasi et al. 2016 (arXiv 1511.06939), section 3.1 and figure 1; shared
 embeddings: Hidasi & Karatzoglou 2018 (arXiv 1706.03847), section 4.3.
 
-The network reads one click per call and hands its hidden state back as a value. Gradients
-flow through this one step only: the state that comes in is a constant.
+The network reads one click per call and hands its hidden state back as a value.
+Gradients flow through this one step only: the state that comes in is a constant.
 
 Item matrices hold one more row than there are items. Row I is never a real item;
 batches are padded with it, so that every step has the same shape.
@@ -20,8 +20,9 @@ from torch import nn
 class Cell(nn.Module):
     """A recurrent unit's weights: those of the input, those of the state, two biases.
 
-    Every gate's matrix is initialised by itself; biases are zero. Without ``input_size``
-    there are no input weights: a one-hot item's row of the input table is their product.
+    Every gate's matrix is initialised by itself; biases are zero. Without
+    ``input_size`` there are no input weights: a one-hot item's row of the input table
+    is their product.
     """
 
     n_gates, n_states = 1, 1
@@ -75,7 +76,7 @@ class GRU(Cell):
 
 
 class LSTM(Cell):
-    """Long short-term memory, as ``nn.LSTMCell``; state and cell side by side (B, 2H)."""
+    """Long short-term memory, as ``nn.LSTMCell``; state (B, 2H): h and c in a row."""
 
     n_gates, n_states = 4, 2
 
@@ -131,7 +132,7 @@ class Network(nn.Module):
         kind = CELLS[cell]
         last = [*layers, *feedforward][-1]
 
-        # One-hot times a matrix is a row of it: the input weights themselves are the table.
+        # One-hot times a matrix is a row of it: the table is the input weights.
         one_hot = not shared and not embedding
         width = None if one_hot else last if shared else embedding
         sizes = [width, *layers]
@@ -155,7 +156,7 @@ class Network(nn.Module):
         return self.output if self.shared else self.input
 
     def initial_state(self, batch_size):
-        """Zeros: a list with a (B, H) tensor for each recurrent layer (LSTM: (B, 2H))."""
+        """Zeros: a (B, H) tensor for each recurrent layer; for LSTM (B, 2H)."""
         return [
             self.output.new_zeros(batch_size, c.hidden_size * c.n_states)
             for c in self.cells
@@ -164,8 +165,8 @@ class Network(nn.Module):
     def forward(self, x, state):
         """One step. x (B, D): looked-up input rows; state as from initial_state.
 
-        Returns the last layer's output (B, H) and the new state. The state is what comes
-        after dropout, and is detached: the next step sees a value, not a graph.
+        Returns the last layer's output (B, H) and the new state. The state is what
+        comes after dropout, and is detached: the next step sees a value, not a graph.
         """
         x = self._dropout(x, self.dropout_embed)
         new_state = []
@@ -173,7 +174,9 @@ class Network(nn.Module):
             after = cell(x, before)
             x = after[:, : cell.hidden_size]
             x = self._dropout(x, self.dropout_hidden)  # (B, H)
-            kept = x if cell.n_states == 1 else torch.cat([x, after[:, x.shape[1] :]], 1)
+            kept = (
+                x if cell.n_states == 1 else torch.cat([x, after[:, x.shape[1] :]], 1)
+            )
             new_state.append(kept.detach())
         for layer in self.feedforward:
             x = torch.tanh(layer(x))
@@ -192,7 +195,7 @@ class Network(nn.Module):
 
 
 def glorot_(matrix):
-    """Fill in place from U(−b, b) with b = √(6 / (rows + columns)): Glorot & Bengio 2010."""
+    """Fill from U(−b, b), b = √(6 / (rows + columns)) (Glorot & Bengio 2010)."""
     return matrix.uniform_(-1, 1).mul_((6 / sum(matrix.shape)) ** 0.5)
 
 

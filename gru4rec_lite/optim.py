@@ -133,9 +133,9 @@ class RowSparse:
     def step(self, g_dense, g_rows):
         """Move the weights. May change the gradients.
 
-        g_dense : a gradient for each dense parameter. g_rows : by table, the rows in use
-        (U,), each once, and their gradients (U, ·). Row I, which fills up ``rows``, may
-        occur several times: its gradient is 0 and it stays 0.
+        g_dense : a gradient for each dense parameter. g_rows : by table, the rows in
+        use (U,), each once, and their gradients (U, ·). Row I, which fills up ``rows``,
+        may occur several times: its gradient is 0 and it stays 0.
         """
         g_dense = [_flat([g_dense[i] for i in group]) for group in self.groups]
         if self.l2:
@@ -170,7 +170,9 @@ class RowSparse:
 
     def state_dict(self):
         """The state as named tensors, for a checkpoint."""
-        named = {f"rule.{name}": value for name, value in self.rule.state_dict().items()}
+        named = {
+            f"rule.{name}": value for name, value in self.rule.state_dict().items()
+        }
         everything = {**dict(enumerate(self.dense_state)), **self.row_state}
         for name, states in everything.items():
             named |= {f"{name}.{i}": state for i, state in enumerate(states)}

@@ -22,8 +22,8 @@ def pick_device(name="auto"):
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ParameterError(
-            f"device={name!r} is not allowed; expected 'auto', 'cpu', 'cuda' or 'mps' as "
-            f"this machine has them ({reason})"
+            f"device={name!r} is not allowed; expected 'auto', 'cpu', 'cuda' or 'mps' "
+            f"as this machine has them ({reason})"
         ) from error
     return device
 
@@ -32,10 +32,10 @@ def pick_device(name="auto"):
 def fast_products():
     """Let float32 products on a CPU go through oneDNN, where that loses no accuracy.
 
-    PyTorch's default library is slow on some processors. Allowing "bf16" lets oneDNN take
-    over. Without bfloat16 matrix units it still computes in float32, only faster; with
-    them it would round, so each machine is tried once and the setting used only there
-    where the result is as accurate as before.
+    PyTorch's default library is slow on some processors. Allowing "bf16" lets oneDNN
+    take over. Without bfloat16 matrix units it still computes in float32, only faster;
+    with them it would round, so each machine is tried once and the setting used only
+    there where the result is as accurate as before.
     """
     setting = torch.backends.mkldnn.matmul
     before = setting.fp32_precision

@@ -14,8 +14,8 @@ class NegativeSampler:
 
     alpha = 0 draws uniformly, alpha = 1 by popularity.
 
-    Walker's alias method: I equal boxes hold at most two items each. A draw picks a box,
-    then one of its two items. Constant time a draw, however many items there are.
+    Walker's alias method: I equal boxes hold at most two items each. A draw picks a
+    box, then one of its two items. Constant time a draw, however many items there are.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def _alias_table(probability):
 def merge(items, pad, width=1, multiple=1):
     """The distinct items of each step, and how often each occurs.
 
-    Every row of an item matrix is then read, multiplied and updated once a step, and the
-    gradients of repeated items are added up by the matrix product itself.
+    Every row of an item matrix is then read, multiplied and updated once a step, and
+    the gradients of repeated items are added up by the matrix product itself.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def merge(items, pad, width=1, multiple=1):
 
 
 def places(rows, items):
-    """Column of each item in its step's ``rows``. (T, U) from merge, (T, B) -> (T, B)"""
+    """Column of each item in its step's ``rows``. (T, U), (T, B) -> (T, B)"""
     # Lifted apart by step, all rows together are one sorted list: one search finds all.
     n_steps, width = rows.shape
     step = np.arange(n_steps)[:, None]

@@ -1,8 +1,9 @@
 """Model directories: weights as safetensors, everything else as JSON. Never any code.
 
-A directory holds ``model.json`` and one weights file, which the JSON names together with
-its checksum. A save writes the new weights beside the old ones and then replaces
-model.json in one step; a model is therefore whole or not there, whenever the power goes.
+A directory holds ``model.json`` and one weights file, which the JSON names together
+with its checksum. A save writes the new weights beside the old ones and then replaces
+model.json in one step; a model is therefore whole or not there, whenever the power
+goes.
 """
 
 import hashlib
@@ -28,8 +29,8 @@ def save(path, description, tensors):
         others = [p.name for p in path.iterdir() if not _ours(p)]
         if others and not exists(path):
             raise ModelFileError(
-                f"{path}: the directory holds other files ({others[0]}, ...); expected an "
-                "empty or new one, or a model to replace"
+                f"{path}: the directory holds other files ({others[0]}, ...); "
+                "expected an empty or new one, or a model to replace"
             )
         data = tensors_to_bytes({k: v.cpu().contiguous() for k, v in tensors.items()})
         digest = hashlib.sha256(data).hexdigest()
@@ -49,7 +50,7 @@ def save(path, description, tensors):
 
 
 def load(path):
-    """(description, tensors) of a model directory. ModelFileError says what is wrong."""
+    """(description, tensors) of a model directory, or a ModelFileError."""
     path = Path(path)
     if not path.exists():
         raise ModelFileError(f"{path}: does not exist; expected a model directory")
@@ -69,8 +70,8 @@ def load(path):
         data = weights.read_bytes()
         if hashlib.sha256(data).hexdigest() != description["sha256"]:
             raise ModelFileError(
-                f"{weights}: damaged, its checksum is not the one in model.json; save or "
-                "copy the model again"
+                f"{weights}: damaged, its checksum is not the one in model.json; save "
+                "or copy the model again"
             )
         return description, tensors_from_bytes(data)
 
@@ -88,13 +89,14 @@ def reading(path):
     except GRU4RecError:
         raise
     except (
-        OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError,
-        RecursionError, OverflowError, MemoryError, StopIteration, SafetensorError,
+        OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+        RuntimeError, RecursionError, OverflowError, MemoryError, StopIteration,
+        SafetensorError,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(
-            f"{path}: not a whole model ({type(error).__name__}: {reason}); save or copy "
-            "it again"
+            f"{path}: not a whole model ({type(error).__name__}: {reason}); save or "
+            "copy it again"
         ) from error
 
 

@@ -1,9 +1,10 @@
 """One training step, fast (lesson 07): from a chunk of the schedule to new weights.
 
 What a step needs besides the weights is worked out for a few hundred steps at once, in
-NumPy: which rows of the item matrices it reads, where inputs and targets stand among them,
-how often each row is a candidate. The step itself is then a few dozen tensor operations,
-each item row read once and written once. docs/performance.md tells what each idea brought.
+NumPy: which rows of the item matrices it reads, where inputs and targets stand among
+them, how often each row is a candidate. The step itself is then a few dozen tensor
+operations, each item row read once and written once. docs/performance.md tells what
+each idea brought.
 """
 
 from typing import NamedTuple
@@ -21,11 +22,11 @@ CHUNK = 256  # steps prepared at once
 class Chunk(NamedTuple):
     """T steps with the same open slots (b of them), ready for the network.
 
-    keep (T, b, 1): 0 where a session starts, else 1. input_rows (T, V): distinct rows of
-    the input table; input_place (T, b): each slot's column in them. rows (T, U): distinct
-    rows of the output matrix; target_place (T, b). log_count (T, U): log of how often a
-    row is a candidate, popularity correction included; shift (T,): what that adds to
-    the loss. With shared embeddings, input_rows is rows.
+    keep (T, b, 1): 0 where a session starts, else 1. input_rows (T, V): distinct rows
+    of the input table; input_place (T, b): each slot's column in them. rows (T, U):
+    distinct rows of the output matrix; target_place (T, b). log_count (T, U): log of
+    how often a row is a candidate, popularity correction included; shift (T,): what
+    that adds to the loss. With shared embeddings, input_rows is rows.
     """
 
     keep: torch.Tensor
@@ -37,7 +38,7 @@ class Chunk(NamedTuple):
     shift: torch.Tensor
 
     def steps(self):
-        """The same fields for one step after the other, without their first dimension."""
+        """One step after the other: the same fields without their first dimension."""
         return map(Chunk._make, zip(*(field.unbind(0) for field in self), strict=True))
 
 
@@ -54,9 +55,7 @@ class Batches:
     device, dtype : where the chunks go, and what their fractions are.
     """
 
-    def __init__(
-        self, items, support, sampler, n_sample, shared, logq, device, dtype
-    ):
+    def __init__(self, items, support, sampler, n_sample, shared, logq, device, dtype):
         self.items, self.sampler = items, sampler
         self.n_sample, self.shared, self.logq = n_sample, shared, logq
         self.n_items = len(support)
@@ -85,7 +84,7 @@ class Batches:
         target_place = places(rows, targets)  # (T, b)
         if self.shared:
             input_rows, input_place = rows, places(rows, inputs)
-            count = count - _occurrences(input_place, count)  # inputs rank against no one
+            count = count - _occurrences(input_place, count)  # inputs are no candidates
         else:
             least = inputs.shape[1] if self.on_gpu else 1
             input_rows, _ = merge(inputs, self.n_items, least)  # (T, V)
@@ -94,9 +93,10 @@ class Batches:
         shift = np.zeros(len(position))
         if self.logq:
             as_target = _occurrences(target_place, count)
-            count = as_target * self.target_weight[rows] + (
-                count - as_target
-            ) * self.drawn_weight[rows]
+            count = (
+                as_target * self.target_weight[rows]
+                + (count - as_target) * self.drawn_weight[rows]
+            )
         with np.errstate(divide="ignore"):
             log_count = np.log(count)  # (T, U), −inf where a row is no candidate
         if self.logq:
@@ -153,7 +153,8 @@ class Step:
         self.optimizer = RowSparse(rule, self.dense, tables, l2, grad_clip)
 
     def run(self, state, chunk):
-        """All steps of a chunk. Returns the new hidden state and the sum of the losses."""
+        """All steps of a chunk. Returns the new hidden state and the sum of the
+        losses."""
         total = 0
         for one in chunk.steps():
             state, cost = self(state, one)
@@ -161,13 +162,16 @@ class Step:
         return state, total
 
     def __call__(self, state, one):
-        """One step of a chunk. Returns the new hidden state and the loss, a 0-d tensor."""
+        """One step of a chunk. Returns the new hidden state and the loss, a 0-d
+        tensor."""
         network, shared = self.network, self.network.shared
         rows, input_place = one.rows, one.input_place  # (U,), (b,)
 
         output = network.output.index_select(0, rows).requires_grad_()  # (U, H)
         bias = network.output_bias.index_select(0, rows).requires_grad_()  # (U,)
-        table = output.detach() if shared else network.input.index_select(0, one.input_rows)
+        table = (
+            output.detach() if shared else network.input.index_select(0, one.input_rows)
+        )
         x = table.index_select(0, input_place).requires_grad_()  # (b, D)
         state = [h * one.keep for h in state]
 
@@ -197,65 +201,70 @@ class RecordedStep(Step):
     number of the step and the hidden state from fixed places in memory.
     """
 
-    graph = None
+    replay = None
 
     def run(self, state, chunk):
-        if len(state[0]) < self.batch_size:  # slots have closed: shapes change each time
+        if (
+            len(state[0]) < self.batch_size
+        ):  # slots have closed: shapes change each time
             return super().run(state, chunk)
-        if self.graph is None or chunk.rows.shape[1] != self.chunk.rows.shape[1]:
+        if self.replay is None or chunk.rows.shape[1] != self.chunk.rows.shape[1]:
             self._record(state, chunk)
+        self._place(state, chunk)
+        for _ in range(len(chunk.rows)):
+            self.replay()
+        return [h.clone() for h in self.state], self.total.clone()
+
+    def _place(self, state, chunk):
         for place, field in zip(self.chunk, chunk, strict=True):
             place[: len(field)].copy_(field)
         for place, h in zip(self.state, state, strict=True):
             place.copy_(h)
         self.t.zero_()
         self.total.zero_()
-        for _ in range(len(chunk.rows)):
-            self.graph.replay()
-        return [h.clone() for h in self.state], self.total.clone()
+
+    def _step(self):
+        """The step as it is recorded: nothing in it depends on Python's own
+        variables."""
+        one = Chunk._make(field.index_select(0, self.t)[0] for field in self.chunk)
+        state, cost = self(self.state, one)
+        for place, h in zip(self.state, state, strict=True):
+            place.copy_(h)
+        self.total += cost
+        self.t += 1
 
     def _record(self, state, chunk):
-        self.chunk = Chunk._make(
-            field.new_zeros(CHUNK, *field.shape[1:]) for field in chunk
-        )
-        self.state = [torch.zeros_like(h) for h in state]
-        self.t = torch.zeros(1, dtype=torch.long, device=chunk.rows.device)
+        fields = [field.new_zeros(CHUNK, *field.shape[1:]) for field in chunk]
+        self.chunk, self.state = Chunk._make(fields), [h.clone() for h in state]
         self.total = torch.zeros_like(chunk.shift[0])
-
-        def step():
-            one = Chunk._make(f.index_select(0, self.t)[0] for f in self.chunk)
-            state, cost = self(self.state, one)
-            for place, h in zip(self.state, state, strict=True):
-                place.copy_(h)
-            self.total += cost
-            self.t += 1
-
-        # A rehearsal first, as CUDA graphs want it. It would train: put everything back.
+        self.t = torch.zeros(1, dtype=torch.long, device=chunk.rows.device)
+        self._place(state, chunk)
+        # Recording wants a rehearsal, and that trains: afterwards all is put back.
         weights = [*self.optimizer.weights, *self.optimizer.tables.values()]
         weights += self.optimizer.state_dict().values()
         before = [w.clone() for w in weights]
-        random = torch.cuda.get_rng_state()
-        for place, field in zip(self.chunk, chunk, strict=True):
-            place[: len(field)].copy_(field)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.t.zero_()
-                step()
-        torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        self.t.zero_()
-        with torch.cuda.graph(self.graph):
-            step()
-        torch.cuda.set_rng_state(random)
+        self.replay = self._capture(self._step)
         for w, value in zip(weights, before, strict=True):
             w.copy_(value)
 
+    def _capture(self, step):
+        """Record what step does on the GPU. Returns the function that does it again."""
+        random = torch.cuda.get_rng_state()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            step()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+        torch.cuda.set_rng_state(random)
+        return graph.replay
+
 
 def _add_rows(table, place, rows):
-    """table[place] += rows, repeated places added up, in the same order at every run."""
-    if table.is_cuda:  # index_add_ adds in random order there, which rounds at random
+    """table[place] += rows; repeated places are added up."""
+    if table.is_cuda:  # where index_add_ adds in random order, and so rounds at random
         at = place == torch.arange(len(table), device=table.device)[:, None]  # (U, b)
         table.addmm_(at.to(table.dtype), rows)
     else:
