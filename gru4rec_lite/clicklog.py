@@ -18,6 +18,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import (
+    infer_dtype,
+    is_bool_dtype,
+    is_datetime64_any_dtype,
+    is_numeric_dtype,
+)
 
 from .errors import DataError, ParameterError, check_choice
 
@@ -63,9 +69,9 @@ def read_frame(frame: pd.DataFrame, columns, time_unit: str):
         codes, ids = pd.factorize(values)
         coded.append((codes.astype(np.int32), id_array(ids)))
     values = frame[time]
-    if pd.api.types.is_datetime64_any_dtype(values):
+    if is_datetime64_any_dtype(values):
         numeric, times = False, datetime_seconds(values)
-    elif pd.api.types.is_numeric_dtype(values) and values.dtype != bool:
+    elif is_numeric_dtype(values) and not is_bool_dtype(values):
         numeric, times = True, values.to_numpy(np.float64, na_value=np.nan)
     else:
         text = values.astype(object).where(values.notna(), "").map(str)
@@ -85,12 +91,9 @@ class _ClickLog:
     """One file: its header, its columns, and where in it something is wrong."""
 
     def __init__(self, path, columns: tuple[str, str, str], sep: str | None):
-        try:
-            self.path = os.fsdecode(path)
-        except TypeError:
-            raise ParameterError(
-                f"path={path!r} is not allowed; expected a path"
-            ) from None
+        if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
+            raise ParameterError(f"path={path!r} is not allowed; expected a path")
+        self.path = os.fspath(path)
         if sep is not None and (
             not isinstance(sep, str)
             or not re.fullmatch(r'[^\w."\r\n\0+-]', sep, re.A)
@@ -202,10 +205,10 @@ class _ClickLog:
         ids, time = self.positions[:2], self.positions[2]
         parts, times, row = ([], []), [], 0
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), self._chunks(as_text) as chunks:
                 # "loss of data" where the first line has fields too many
                 warnings.simplefilter("error", pd.errors.ParserWarning)
-                for chunk in self._chunks(as_text):
+                for chunk in chunks:
                     more = {
                         column
                         for column in self.positions
@@ -224,7 +227,9 @@ class _ClickLog:
             raise
         except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
             if "EOF inside string" in str(error):
-                *_, (line, _) = self._rows()
+                line = 1
+                for line, _ in self._rows():  # noqa: B007, the last one
+                    pass
                 raise DataError(
                     f"{self.path}, line {line}: a quote is not closed; "
                     "expected a second one, or none"
@@ -264,7 +269,7 @@ class _ClickLog:
         """Times of a chunk, float64; the first bad value in it is a DataError."""
         *ids, time = self.positions
         values = chunk[time]
-        if pd.api.types.is_numeric_dtype(values):
+        if is_numeric_dtype(values):
             numeric, times = True, values.to_numpy(np.float64)
         else:
             text = values.fillna("")
@@ -279,7 +284,7 @@ class _ClickLog:
 
     def _refuse_row(self, row: int) -> None:
         """Say what is wrong with a row of data, counted from 0."""
-        line, fields = next(itertools.islice(self._rows(), row, None))
+        line, fields = next(itertools.islice(self._rows(), row, None), (row + 2, []))
         where = f"{self.path}, line {line}"
         self._check_fields(line, fields)
         names = dict(zip(self.positions, self.columns, strict=True))
@@ -377,12 +382,12 @@ def _frame_ids(values: pd.Series, column: str, fail) -> pd.Series:
         fail(int(np.argmax(missing)), column, "missing; expected an ID")
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
-    kind = pd.api.types.infer_dtype(values, skipna=False)
-    if kind == "integer" or (kind == "floating" and (values % 1 == 0).all()):
-        try:
-            return values.astype("int64")
-        except (OverflowError, ValueError):
-            pass  # beyond 64 bits, so text
+    kind = infer_dtype(values, skipna=False)
+    whole = kind == "integer" or (kind == "floating" and (values % 1 == 0).all())
+    # further out a float no longer tells whole numbers apart, nor int64 hold them
+    limit = 2**63 if kind == "integer" else 2**53
+    if whole and -limit <= values.min() and values.max() < limit:
+        return values.astype("int64")
     text = values.astype(object).map(str)
     empty = (text == "").to_numpy()
     if empty.any():
@@ -390,7 +395,9 @@ def _frame_ids(values: pd.Series, column: str, fail) -> pd.Series:
     return text
 
 
-# ---- columns ----
+# ---- columns -------------------------------------------------------------------
+
+
 def id_array(values) -> np.ndarray:
     """IDs as int64, or as an object array of str."""
     values = np.asarray(values)
@@ -445,6 +452,9 @@ def _to_seconds(times, numeric: bool, time_unit: str, source: str) -> np.ndarray
 
 
 def _time_problem(value, numeric: bool) -> str:
-    expected = "a finite number" if numeric else "an ISO 8601 date and time"
+    expected = "a finite number"
+    if not numeric:
+        expected = "ISO 8601 times, or else finite numbers, in the whole column"
+    value = value.item() if isinstance(value, np.generic) else value
     shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:60] + "..."
     return f"{shown} is not a time; expected {expected}"

@@ -14,6 +14,7 @@ costs 12 bytes and its session 16 more.
 Files are parsed and checked in `clicklog.py`.
 """
 
+import csv
 import os
 import re
 
@@ -164,7 +165,7 @@ class Sessions:
         """
         columns = (session, item, time)
         parsed = read_log(path, columns, sep, time_unit)
-        return cls._arrange(*parsed, os.fsdecode(path), item)
+        return cls._arrange(*parsed, os.fspath(path), item)
 
     @classmethod
     def from_frame(
@@ -221,11 +222,15 @@ class Sessions:
     def write(self, path) -> None:
         """Write a TSV that `read` gives back unchanged; gzip when named ``.gz``."""
         packed = os.fspath(path).endswith(".gz")
+        ids = (*self.session_ids.tolist(), *self.item_ids.tolist())
+        returns = any("\r" in name for name in ids if isinstance(name, str))
         try:
             self.to_frame().to_csv(
                 path,
                 sep="\t",
                 index=False,
+                # a carriage return ends a line unless quoted
+                quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
                 # without a time stamp the same clicks make the same bytes
                 compression={"method": "gzip", "mtime": 0} if packed else None,
                 lineterminator="\n",
@@ -424,20 +429,17 @@ def find_items(ids, item_ids: np.ndarray) -> np.ndarray:
     An integer finds its text in a vocabulary of text and the other way round: one
     file may hold integers alone and another of the same shop an ID with a letter.
     """
-    integers = np.issubdtype(item_ids.dtype, np.integer)
-    wanted = np.asarray(ids) if isinstance(ids, np.ndarray) else np.array(ids, object)
-    wanted = wanted.reshape(-1)
-    if not (integers and wanted.dtype == np.int64):
-        convert = _as_integer if integers else _as_text
-        converted = [convert(value) for value in wanted.tolist()]
-        valid = np.array([value is not None for value in converted], dtype=bool)
-        blank = item_ids[0] if len(item_ids) else 0
-        filled = [blank if value is None else value for value in converted]
-        wanted = np.array(filled, dtype=np.int64 if integers else object)
-    else:
-        valid = np.ones(len(wanted), dtype=bool)
     if len(item_ids) == 0:
-        return np.full(len(wanted), -1, dtype=np.int64)
+        return np.full(len(ids), -1, dtype=np.int64)
+    integers = np.issubdtype(item_ids.dtype, np.integer)
+    if integers and isinstance(ids, np.ndarray) and ids.dtype == np.int64:
+        wanted, valid = ids, np.ones(len(ids), dtype=bool)
+    else:
+        convert = _as_integer if integers else _as_text
+        values = [convert(i.item() if isinstance(i, np.generic) else i) for i in ids]
+        valid = np.array([value is not None for value in values], dtype=bool)
+        filled = [item_ids[0] if value is None else value for value in values]
+        wanted = np.array(filled, dtype=item_ids.dtype)
     position = np.searchsorted(item_ids, wanted)
     position[position == len(item_ids)] = 0
     found = valid & (item_ids[position] == wanted)
@@ -449,9 +451,9 @@ def item_indices(ids, item_ids: np.ndarray) -> np.ndarray:
     position = find_items(ids, item_ids)
     unknown = np.flatnonzero(position < 0)
     if len(unknown):
-        flat = np.array(ids, dtype=object).reshape(-1)
+        names = [ids[i] for i in unknown[:4]]
         raise DataError(
-            f"unknown items: {_some(flat[unknown])} ({len(unknown)} of {len(flat)}); "
+            f"unknown items: {_some(names)} ({len(unknown)} of {len(ids)}); "
             f"expected some of the {len(item_ids):,} known ones: {_some(item_ids)}"
         )
     return position
@@ -498,7 +500,7 @@ def _moment(at) -> float:
         seconds = datetime_seconds(pd.Series([pd.Timestamp(at)]))[0]
     except (ValueError, TypeError, OverflowError):
         seconds = np.nan
-    if isinstance(at, bool) or not np.isfinite(seconds):
+    if not np.isfinite(seconds):
         raise ParameterError(
             f"at={at!r} is not allowed; "
             "expected Unix seconds, an ISO 8601 string or a datetime"
@@ -514,5 +516,6 @@ def _date(seconds: float) -> str:
 
 
 def _some(ids, n: int = 3) -> str:
-    shown = [repr(value) for value in np.asarray(ids, dtype=object)[:n]]
-    return ", ".join(shown + ["..."] * (len(ids) > n))
+    """The first few IDs, for messages."""
+    shown = [i.item() if isinstance(i, np.generic) else i for i in ids[:n]]
+    return ", ".join([*map(repr, shown)] + ["..."] * (len(ids) > n))
