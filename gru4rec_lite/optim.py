@@ -8,6 +8,8 @@ Sources: Duchi et al. 2011 (Adagrad), Kingma & Ba 2015 (Adam), Tieleman & Hinton
 (RMSprop); Adagrad with momentum as in Hidasi et al. 2016's program.
 """
 
+from math import log
+
 import torch
 
 EPSILON = 1e-6  # inside the root, which keeps it away from 1 / 0
@@ -96,8 +98,12 @@ class Adam(Rule):
         one, two = self.betas
         m.mul_(one).add_(g, alpha=1 - one)
         v.mul_(two).addcmul_(g, g, value=1 - two)
-        root = (v / (1 - two**self.n_steps)).add_(EPSILON).sqrt_()
-        return (m / root).mul_(-self.lr / (1 - one**self.n_steps))
+        root = (v / self._warmth(two)).add_(EPSILON).sqrt_()
+        return (m / root).mul_(-self.lr / self._warmth(one))
+
+    def _warmth(self, beta):
+        """1 − β^n, exact to the last digit also in float32 and for small n."""
+        return -torch.expm1(self.n_steps * log(beta))
 
 
 OPTIMIZERS = {"adagrad": Adagrad, "sgd": SGD, "rmsprop": RMSprop, "adam": Adam}

@@ -24,15 +24,17 @@ class Chunk(NamedTuple):
 
     keep (T, b, 1): 0 where a session starts, else 1. input_rows (T, V): distinct rows
     of the input table; input_place (T, b): each slot's column in them. rows (T, U):
-    distinct rows of the output matrix; target_place (T, b). log_count (T, U): log of
-    how often a row is a candidate, popularity correction included; shift (T,): what
-    that adds to the loss. With shared embeddings, input_rows is rows.
+    distinct rows of the output matrix; bias_rows (T, U): the same, row I in place of
+    those that are inputs only; target_place (T, b). log_count (T, U): log of how often
+    a row is a candidate, popularity correction included; shift (T,): what correcting
+    the positives adds to the loss. With shared embeddings, input_rows is rows.
     """
 
     keep: torch.Tensor
     input_rows: torch.Tensor
     input_place: torch.Tensor
     rows: torch.Tensor
+    bias_rows: torch.Tensor
     target_place: torch.Tensor
     log_count: torch.Tensor
     shift: torch.Tensor
@@ -90,7 +92,8 @@ class Batches:
             input_rows, _ = merge(inputs, self.n_items, least)  # (T, V)
             input_place = places(input_rows, inputs)
 
-        shift = np.zeros(len(position))
+        # Rows that are inputs only get no score: their biases are not in use.
+        bias_rows = np.where(count > 0, rows, self.n_items)
         if self.logq:
             as_target = _occurrences(target_place, count)
             count = (
@@ -99,9 +102,7 @@ class Batches:
             )
         with np.errstate(divide="ignore"):
             log_count = np.log(count)  # (T, U), −inf where a row is no candidate
-        if self.logq:
-            own = np.log(self.target_weight[targets])  # (T, b)
-            shift = (np.take_along_axis(log_count, target_place, 1) - own).mean(1)
+        own = np.log(self.target_weight[targets])  # (T, b)
 
         rows = self._send(rows)
         return Chunk(
@@ -109,9 +110,10 @@ class Batches:
             input_rows=rows if self.shared else self._send(input_rows),
             input_place=self._send(input_place),
             rows=rows,
+            bias_rows=self._send(bias_rows) if self.shared else rows,
             target_place=self._send(target_place),
             log_count=self._send(log_count, floats=True),
-            shift=self._send(shift, floats=True),
+            shift=self._send(-own.mean(1), floats=True),
         )
 
     def _send(self, array, floats=False):
@@ -165,10 +167,10 @@ class Step:
         """One step of a chunk. Returns the new hidden state and the loss, a 0-d
         tensor."""
         network, shared = self.network, self.network.shared
-        rows, input_place = one.rows, one.input_place  # (U,), (b,)
+        rows, bias_rows, input_place = one.rows, one.bias_rows, one.input_place
 
         output = network.output.index_select(0, rows).requires_grad_()  # (U, H)
-        bias = network.output_bias.index_select(0, rows).requires_grad_()  # (U,)
+        bias = network.output_bias.index_select(0, bias_rows).requires_grad_()  # (U,)
         table = (
             output.detach() if shared else network.input.index_select(0, one.input_rows)
         )
@@ -186,7 +188,7 @@ class Step:
         # An item clicked in several slots gets the sum of their gradients.
         g_input = g_output if shared else torch.zeros_like(table)
         _add_rows(g_input, input_place, g_x)
-        g_rows = {"output": (rows, g_output), "output_bias": (rows, g_bias)}
+        g_rows = {"output": (rows, g_output), "output_bias": (bias_rows, g_bias)}
         if not shared:
             g_rows["input"] = one.input_rows, g_input
         self.optimizer.step(g_dense, g_rows)
