@@ -83,7 +83,7 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz") / "clicks.tsv"
 
 
-fuzz = settings(suppress_health_check=list(HealthCheck), database=None)
+fuzz = settings(suppress_health_check=list(HealthCheck), database=None, deadline=None)
 
 
 @given(st.sampled_from(VALID), EDITS)
