@@ -211,7 +211,9 @@ TEST_DAYS = 2
 HOURS = (9, 5, 3, 2, 2, 3, 7, 13, 20, 26, 30, 32, 34, 33, 32, 32, 33, 36, 42, 50, 56,
          52, 38, 20)  # fmt: skip
 WEEKDAYS = (1.30, 1.35, 1.00, 0.97, 0.96, 1.00, 1.05)
-MODELS = (0.6, 1.0, 0.4, 0.25)  # the second model of a brand sells best
+MODELS = (0.5, 1.0, 0.3, 0.15)  # how well the models of a brand sell: the second best
+BRAND_SKEW = 0.9  # the brand of rank r sells as 1 / r ** BRAND_SKEW
+NOISE = 0.2  # standard deviation of log popularity beyond model and brand
 LONGEST = 50  # clicks in a session
 LONGEST_PAUSE = 30 * 60  # seconds; after a longer one it would be a new session
 
@@ -221,15 +223,15 @@ class Behaviour:
     """The numbers of the click model; see the top of this module."""
 
     switch: float = 0.03  # probability of a new hidden state before a click
-    elsewhere: float = 5.0  # weight of no re-click, an item of the last type having 1
+    elsewhere: float = 8.0  # weight of no re-click, an item of the last type having 1
     refresh: float = 0.25  # re-click: weight of the last item itself
-    other_type: float = 0.1  # re-click: weight of items of another type
-    stray: float = 0.06  # probability of a bestseller, if there is no re-click
+    other_type: float = 0.05  # re-click: weight of items of another type
+    stray: float = 0.05  # probability of a bestseller, if there is no re-click
     entry: float = 0.55  # first type: each is so much less likely than the one before
-    stay: float = 0.8  # weight of staying with a type, the next one having 1
+    stay: float = 0.6  # weight of staying with a type, the next one having 1
     forward: float = 0.4  # weight of skipping a type, to the power of types skipped
     back: float = 0.02  # weight of each earlier type
-    loyalty: float = 25.0  # an item of the preferred brand counts so much more
+    loyalty: float = 40.0  # an item of the preferred brand counts so much more
     bestseller: float = 0.8  # stray: weight 1 / rank ** bestseller
 
 
@@ -277,8 +279,8 @@ class ShopModel:
                             (f"{kind}-{brand}-{model}", name.replace("-", " "),
                              department, kind, brand, cost)
                         )  # fmt: skip
-                        noise = np.exp(0.4 * ndtri(rng.random()))
-                        popularity.append(rank**-0.6 * MODELS[k] * noise)
+                        noise = np.exp(NOISE * ndtri(rng.random()))
+                        popularity.append(rank**-BRAND_SKEW * MODELS[k] * noise)
         columns = ["item", "name", "department", "type", "brand", "price"]
         self.catalogue = pd.DataFrame(rows, columns=columns)
         self.popularity = np.array(popularity)  # (I,) within its type
