@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.output_widget import OutputWidget
 
 # Sums in floating point depend on how many threads share them, so notebooks are
 # rendered and compared with the same number on every machine.
@@ -94,9 +95,18 @@ def normalise(notebook):
     return nbformat.reads(text, as_version=4)
 
 
+class ListeningOutputWidget(OutputWidget):
+    def sync_state(self):
+        """Does not tell the kernel what the widget shows.
+
+        nbclient would say it on the socket on which it awaits the end of the cell, and
+        now and then miss that end, until the time is up. Nor does nbval say it.
+        """
+
+
 def render(path):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
+    client = NotebookClient(
         notebook,
         kernel_name="python3",
         timeout=300,  # s, for one cell
@@ -104,7 +114,11 @@ def render(path):
         coalesce_streams=True,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent)}},
-    ).execute(env=KERNEL_ENVIRONMENT)
+    )
+    client.widget_registry["@jupyter-widgets/output"] = {
+        "OutputModel": ListeningOutputWidget
+    }
+    client.execute(env=KERNEL_ENVIRONMENT)
     nbformat.write(normalise(notebook), path)
 
 
