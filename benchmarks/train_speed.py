@@ -12,6 +12,7 @@ rates measured in this process.
 import argparse
 from statistics import median
 
+import numpy as np
 import torch
 from common import (
     alternate,
@@ -25,6 +26,7 @@ from textbook import train
 
 from gru4rec_lite import GRU4Rec
 from gru4rec_lite.precision import fast_products
+from gru4rec_lite.sampling import NegativeSampler, merge
 
 SIZES = {
     "a": dict(
@@ -41,7 +43,17 @@ ITEMS = {"a": 3_000, "b": 43_000}
 STEPS = {"cpu": {"a": 1500, "b": 150}, "cuda": {"a": 6000, "b": 2500}}
 
 
-def limit_seconds(p, n_items, rows, device, dtype):
+def distinct_rows(sessions, p, n_steps=64):
+    """Item rows that a step reads, on average over some steps."""
+    rng = np.random.default_rng(0)
+    sampler = NegativeSampler(sessions.support, p["sample_alpha"])
+    drawn = sampler.draw((n_steps, p["n_sample"]), rng)
+    clicked = rng.choice(sessions.items, (n_steps, 2 * p["batch_size"]))
+    _, count = merge(np.concatenate([drawn, clicked], axis=1), sessions.n_items)
+    return int((count > 0).sum(axis=1).mean())
+
+
+def limit_seconds(p, rows, device, dtype):
     """Seconds that the products and the item rows of one step take at full rate."""
     b, h = p["batch_size"], p["layers"][0]
     scores = 3 * 2 * b * h * rows  # forward, and backward to both factors
@@ -70,20 +82,10 @@ def measure(size, device, repeats, precision):
 
     ours()  # warm up: kernels are chosen, memory is fetched
     seconds = alternate({"textbook": textbook, "ours": ours}, repeats)
-    # Distinct rows of a step, for the limit.
-    import numpy as np
-
-    from gru4rec_lite.sampling import NegativeSampler, merge
-
-    sampler = NegativeSampler(sessions.support, p["sample_alpha"])
-    drawn = sampler.draw((64, p["n_sample"]), np.random.default_rng(0))
-    near = sessions.items[: 64 * 2 * p["batch_size"]].reshape(64, -1)
-    rows, count = merge(np.concatenate([drawn, near], 1), sessions.n_items)
+    rows = distinct_rows(sessions, p)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     with fast_products():
-        limit = limit_seconds(
-            p, ITEMS[size], int((count > 0).sum(1).mean()), device, dtype
-        )
+        limit = limit_seconds(p, rows, device, dtype)
 
     steps = {"ours": result["ours"]["steps"], "textbook": result["textbook"][1]}
     losses = {"ours": result["ours"]["loss"], "textbook": result["textbook"][0]}

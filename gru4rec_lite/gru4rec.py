@@ -23,6 +23,7 @@ from .errors import (
     check_integer,
     check_number,
 )
+from .fast import FastStep
 from .losses import LOSSES
 from .network import CELLS, Network
 from .optim import OPTIMIZERS
@@ -259,11 +260,12 @@ class GRU4Rec(Recommender):
     def _new_step(self):
         rule = OPTIMIZERS[self.optimizer](self.learning_rate, self.momentum)
         loss = ranking_loss(self.loss, self.bpreg, self.elu_param, self.activation)
-        kind = RecordedStep if self.network.output.is_cuda else Step
-        return kind(
+        kind = FastStep if FastStep.fits(self.network) else Step
+        step = kind(
             self.network, rule, loss, self.batch_size, self.l2, self.grad_clip,
             autocast=self.precision == "bfloat16",
         )  # fmt: skip
+        return RecordedStep(step) if self.network.output.is_cuda else step
 
     def _grow(self, sessions):
         """Add rows for new items; old ones keep theirs. Returns sessions re-indexed."""

@@ -24,7 +24,12 @@ import torch.nn.functional as F
 
 def cross_entropy(scores, target=None, log_count=None):
     """Cross-entropy over the candidates: −log softmax(r)_i."""
-    scores, target = _finite(scores), _columns(scores, target)
+    return softmax_loss(_finite(scores), target, log_count)
+
+
+def softmax_loss(scores, target=None, log_count=None):
+    """Cross-entropy for training, which trusts that the scores are not beyond 1e16."""
+    target = _columns(scores, target)
     if log_count is None:
         return F.cross_entropy(scores, target)
     # A column that counts twice adds twice to the sum, but a row has one positive only.
@@ -49,16 +54,43 @@ def top1(scores, target=None, log_count=None):
 
 
 def bpr_max(scores, bpreg=1.0, target=None, log_count=None):
-    """BPR-max: −log Σ_j w_j σ(r_i − r_j) + bpreg · Σ_j w_j r_j².
+    """BPR-max: −log Σ_j w_j σ(r_i − r_j) + bpreg · Σ_j w_j r_j²."""
+    return _BPRMax.apply(scores, bpreg, _columns(scores, target), log_count)
 
-    The log of the sum is a logsumexp, so that a target far below every negative costs a
-    large finite number instead of −log 0.
+
+class _BPRMax(torch.autograd.Function):
+    """BPR-max with its gradient by hand, which costs half of autograd's.
+
+    With q_j ∝ w_j σ(r_i − r_j) the share of negative j in the sum, and Q the penalty
+    Σ_j w_j r_j², the gradient is, for a negative and for the positive,
+
+        w_j (1 + bpreg (r_j² + 2 r_j − Q)) − q_j σ(r_i − r_j)
+        Σ_j q_j σ(r_i − r_j) − 1
     """
-    scores, positive, log_weight = _split(scores, target, log_count)
-    log_w = torch.log_softmax(scores + log_weight, 1)  # (B, C), −inf at the positive
-    ranking = torch.logsumexp(log_w + F.logsigmoid(positive - scores), 1)  # (B,)
-    penalty = (log_w.exp() * scores.square()).sum(1)  # (B,)
-    return (bpreg * penalty - ranking).mean()
+
+    @staticmethod
+    def forward(context, scores, bpreg, target, log_count):
+        scores, positive, log_weight = _split(scores, target, log_count)
+        log_w = torch.log_softmax(scores + log_weight, 1)  # (B, C), −inf: no negative
+        log_sigma = F.logsigmoid(positive - scores)  # (B, C)
+        # The log of the sum, not of each term: a target far below every negative then
+        # costs a large finite number instead of −log 0.
+        log_w_sigma = log_w + log_sigma
+        log_sum = torch.logsumexp(log_w_sigma, 1, keepdim=True)  # (B, 1)
+        w = log_w.exp_()
+        square = scores.square()
+        penalty = torch.linalg.vecdot(w, square)[:, None]  # (B, 1)
+
+        pull = log_w_sigma.add_(log_sigma).sub_(log_sum).exp_()  # q_j σ(r_i − r_j)
+        g = square.add_(scores, alpha=2).sub_(penalty).mul_(bpreg).add_(1).mul_(w)
+        g.sub_(pull)
+        g.scatter_add_(1, target[:, None], pull.sum(1, keepdim=True) - 1)
+        context.save_for_backward(g.div_(len(g)))
+        return (bpreg * penalty - log_sum).mean()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * context.saved_tensors[0], None, None, None
 
 
 def top1_max(scores, target=None, log_count=None):

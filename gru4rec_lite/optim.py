@@ -40,10 +40,7 @@ class Adagrad(Rule):
     def move(self, g, acc, v=None):
         """The change of the weights. Updates acc and v in place."""
         acc.addcmul_(g, g)
-        step = (acc + EPSILON).rsqrt_().mul_(g)
-        if v is None:
-            return step.mul_(-self.lr)
-        return v.mul_(self.momentum).sub_(step, alpha=self.lr)
+        return _scaled(g, acc, v, self.lr, self.momentum)
 
 
 class SGD(Rule):
@@ -68,10 +65,7 @@ class RMSprop(Rule):
 
     def move(self, g, acc, v=None):
         acc.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
-        step = (acc + EPSILON).rsqrt_().mul_(g)
-        if v is None:
-            return step.mul_(-self.lr)
-        return v.mul_(self.momentum).sub_(step, alpha=self.lr)
+        return _scaled(g, acc, v, self.lr, self.momentum)
 
 
 class Adam(Rule):
@@ -98,12 +92,18 @@ class Adam(Rule):
         one, two = self.betas
         m.mul_(one).add_(g, alpha=1 - one)
         v.mul_(two).addcmul_(g, g, value=1 - two)
-        root = (v / self._warmth(two)).add_(EPSILON).sqrt_()
-        return (m / root).mul_(-self.lr / self._warmth(one))
+        n = self.n_steps.to(v.dtype)
+        # expm1: 1 − β^n itself would lose digits in float32 while n is small.
+        root = (v / -torch.expm1(n * log(two))).add_(EPSILON).sqrt_()
+        return (m / root).mul_(self.lr / torch.expm1(n * log(one)))
 
-    def _warmth(self, beta):
-        """1 − β^n, exact to the last digit also in float32 and for small n."""
-        return -torch.expm1(self.n_steps * log(beta))
+
+def _scaled(g, acc, v, lr, momentum):
+    """v = momentum · v − lr · g / √(acc + ε), in as few passes as possible."""
+    scale = (acc + EPSILON).rsqrt_()
+    if v is None:
+        return scale.mul_(g).mul_(-lr)
+    return v.mul_(momentum).addcmul_(g, scale, value=-lr)
 
 
 OPTIMIZERS = {"adagrad": Adagrad, "sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
@@ -115,48 +115,56 @@ class RowSparse:
     Parameters
     ----------
     rule : one of OPTIMIZERS.
-    dense : list of nn.Parameter. Small ones are moved into one vector and become views
-        of it, so that one operation moves them all.
+    dense : list of nn.Parameter. They are moved into one vector and become views of
+        it, so that one operation moves them all.
     tables : item matrices by name, (I + 1, ·) or (I + 1,).
     l2 : weight decay, added to the gradient of what a step touches.
     grad_clip : largest norm of a step's gradients together, 0 for no limit.
+
+    Attributes
+    ----------
+    gradients : a tensor for each dense parameter, to be filled before ``step``.
     """
 
     def __init__(self, rule, dense, tables, l2=0.0, grad_clip=0.0):
         self.rule, self.tables, self.l2, self.grad_clip = rule, tables, l2, grad_clip
         rule.to(tables["output"].device)
-        small = [i for i, p in enumerate(dense) if p.numel() < BLOCK]
-        self.groups = [[i] for i in range(len(dense)) if i not in small]
-        self.groups += [small] if small else []
-        self.weights = [_flatten([dense[i] for i in group]) for group in self.groups]
-        self.dense_state = [self._zeros(weights) for weights in self.weights]
+        self.dense = torch.cat([p.data.reshape(-1) for p in dense])
+        self.dense_gradient = torch.zeros_like(self.dense)
+        sizes = [p.numel() for p in dense]
+        self.gradients = []
+        for p, weights, gradient in zip(
+            dense,
+            self.dense.split(sizes),
+            self.dense_gradient.split(sizes),
+            strict=True,
+        ):
+            p.data = weights.view_as(p)
+            self.gradients.append(gradient.view_as(p))
+        self.dense_state = self._zeros(self.dense)
         self.row_state = {name: self._zeros(table) for name, table in tables.items()}
 
     def _zeros(self, weights):
         return [torch.zeros_like(weights) for _ in range(self.rule.n_states)]
 
     @torch.no_grad()
-    def step(self, g_dense, g_rows):
-        """Move the weights. May change the gradients.
+    def step(self, g_rows):
+        """Move the weights: dense ones by ``gradients``, and rows of item matrices.
 
-        g_dense : a gradient for each dense parameter. g_rows : by table, the rows in
-        use (U,), each once, and their gradients (U, ·). Row I, which fills up ``rows``,
-        may occur several times: its gradient is 0 and it stays 0.
+        g_rows : by table, the rows in use (U,), each once, and their gradients (U, ·),
+        which may be changed. Row I, which fills up ``rows``, may occur several times:
+        its gradient is 0 and it stays 0.
         """
-        g_dense = [_flat([g_dense[i] for i in group]) for group in self.groups]
         if self.l2:
-            for g, weights in zip(g_dense, self.weights, strict=True):
-                g.add_(weights, alpha=self.l2)
+            self.dense_gradient.add_(self.dense, alpha=self.l2)
             for name, (rows, g) in g_rows.items():
                 g.add_(self.tables[name].index_select(0, rows), alpha=self.l2)
         if self.grad_clip:
-            self._clip([*g_dense, *(g for _, g in g_rows.values())])
+            self._clip([self.dense_gradient, *(g for _, g in g_rows.values())])
         self.rule.begin_step()
-        for g, weights, states in zip(
-            g_dense, self.weights, self.dense_state, strict=True
-        ):
-            for part in _blocks(g):
-                weights[part].add_(self.rule.move(g[part], *[s[part] for s in states]))
+        for part in _blocks(self.dense):
+            states = [state[part] for state in self.dense_state]
+            self.dense[part].add_(self.rule.move(self.dense_gradient[part], *states))
         for name, (rows, g) in g_rows.items():
             for part in _blocks(g):
                 self._move_rows(name, rows[part], g[part])
@@ -179,25 +187,10 @@ class RowSparse:
         named = {
             f"rule.{name}": value for name, value in self.rule.state_dict().items()
         }
-        everything = {**dict(enumerate(self.dense_state)), **self.row_state}
+        everything = {"dense": self.dense_state, **self.row_state}
         for name, states in everything.items():
             named |= {f"{name}.{i}": state for i, state in enumerate(states)}
         return named
-
-
-def _flatten(parameters):
-    """One vector that holds all parameters; they become views of it."""
-    flat = _flat([p.data for p in parameters])
-    start = 0
-    for p in parameters:
-        p.data = flat[start : start + p.numel()].view_as(p)
-        start += p.numel()
-    return flat
-
-
-def _flat(tensors):
-    tensors = [t.reshape(-1) for t in tensors]
-    return torch.cat(tensors) if len(tensors) > 1 else tensors[0]
 
 
 def _blocks(tensor):

@@ -153,6 +153,7 @@ class Step:
             tables["input"] = network.input
         self.dense = list(network.parameters())
         self.optimizer = RowSparse(rule, self.dense, tables, l2, grad_clip)
+        self.spaces = {}  # memory that is used again at every step
 
     def run(self, state, chunk):
         """All steps of a chunk. Returns the new hidden state and the sum of the
@@ -184,32 +185,34 @@ class Step:
         cost = mean * (len(x) / self.batch_size)
         leaves = [x, output, bias, *self.dense]
         g_x, g_output, g_bias, *g_dense = torch.autograd.grad(cost, leaves)
+        for place, g in zip(self.optimizer.gradients, g_dense, strict=True):
+            place.copy_(g)
 
         # An item clicked in several slots gets the sum of their gradients.
         g_input = g_output if shared else torch.zeros_like(table)
-        _add_rows(g_input, input_place, g_x)
+        add_rows(g_input, input_place, g_x)
         g_rows = {"output": (rows, g_output), "output_bias": (bias_rows, g_bias)}
         if not shared:
             g_rows["input"] = one.input_rows, g_input
-        self.optimizer.step(g_dense, g_rows)
+        self.optimizer.step(g_rows)
         return state, cost.detach()
 
 
-class RecordedStep(Step):
-    """The same step on a GPU: recorded once as a CUDA graph, then replayed.
+class RecordedStep:
+    """A step on a GPU: recorded once as a CUDA graph, then replayed.
 
-    A step launches about a hundred small kernels, and to launch one from Python takes
-    longer than to run it. The graph launches them all at once. It reads its chunk, the
-    number of the step and the hidden state from fixed places in memory.
+    A step launches dozens of small kernels, and to launch one from Python takes longer
+    than to run it. The graph launches them all at once. It reads its chunk, the number
+    of the step and the hidden state from fixed places in memory.
     """
 
-    replay = None
+    def __init__(self, step):
+        self.step, self.replay = step, None
+        self.optimizer = step.optimizer
 
     def run(self, state, chunk):
-        if (
-            len(state[0]) < self.batch_size
-        ):  # slots have closed: shapes change each time
-            return super().run(state, chunk)
+        if len(state[0]) < self.step.batch_size:
+            return self.step.run(state, chunk)  # slots have closed: shapes change
         if self.replay is None or chunk.rows.shape[1] != self.chunk.rows.shape[1]:
             self._record(state, chunk)
         self._place(state, chunk)
@@ -229,7 +232,7 @@ class RecordedStep(Step):
         """The step as it is recorded: nothing in it depends on Python's own
         variables."""
         one = Chunk._make(field.index_select(0, self.t)[0] for field in self.chunk)
-        state, cost = self(self.state, one)
+        state, cost = self.step(self.state, one)
         for place, h in zip(self.state, state, strict=True):
             place.copy_(h)
         self.total += cost
@@ -242,7 +245,7 @@ class RecordedStep(Step):
         self.t = torch.zeros(1, dtype=torch.long, device=chunk.rows.device)
         self._place(state, chunk)
         # Recording wants a rehearsal, and that trains: afterwards all is put back.
-        weights = [*self.optimizer.weights, *self.optimizer.tables.values()]
+        weights = [self.optimizer.dense, *self.optimizer.tables.values()]
         weights += self.optimizer.state_dict().values()
         before = [w.clone() for w in weights]
         self.replay = self._capture(self._step)
@@ -264,7 +267,7 @@ class RecordedStep(Step):
         return graph.replay
 
 
-def _add_rows(table, place, rows):
+def add_rows(table, place, rows):
     """table[place] += rows; repeated places are added up."""
     if table.is_cuda:  # where index_add_ adds in random order, and so rounds at random
         at = place == torch.arange(len(table), device=table.device)[:, None]  # (U, b)
@@ -275,6 +278,8 @@ def _add_rows(table, place, rows):
 
 def ranking_loss(name, bpreg=1.0, elu_param=0.0, activation="linear"):
     """The loss as training calls it: f(scores (b, U), target (b,), log_count (U,))."""
+    if name == "cross-entropy":
+        return losses.softmax_loss
     function = losses.LOSSES[name]
     options = {"bpreg": bpreg} if name == "bpr-max" else {}
 
