@@ -44,165 +44,83 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 CLICKS, CATALOGUE = "clicks.tsv.gz", "catalogue.csv"
 
 # Department: models, brands (the strongest first), type:price or type:price:models.
+# fmt: off
 DEPARTMENTS = {
-    "phones": (
-        "s1 s2 s3 max",
-        "nuvo kalo tavi orbo zenta",
+    "phones": ("s1 s2 s3 max", "nuvo kalo tavi orbo zenta",
         "phone:449 phone-case:24 screen-protector:14 car-mount:27 smartwatch:219 "
-        "watch-band:29",
-    ),
-    "power and storage": (
-        "one two pro max",
-        "arc volta pikko dynex kern",
+        "watch-band:29"),
+    "power and storage": ("one two pro max", "arc volta pikko dynex kern",
         "memory-card:29:32,64,128,256 power-bank:39:5k,10k,20k,30k "
         "charger:25:20w,30w,65w,100w usb-cable:12:1m,2m,3m,5m "
-        "external-drive:89:500g,1t,2t,4t",
-    ),
-    "photo": (
-        "x1 x2 x3 x5",
-        "lumo optra fenn hikari solis",
-        "camera:799 lens:459 lens-filter:39 camera-bag:69 tripod:89 camera-battery:45 "
-        "action-camera:299 chest-mount:32",
-    ),
-    "drones": (
-        "mini air pro max",
-        "aerix skylo windra falko nimbo",
-        "drone:649 drone-battery:75 propeller-set:19 drone-case:59 landing-pad:25",
-    ),
-    "computers": (
-        "11 13 15 17",
-        "tekno pinea quanta rubix solan",
+        "external-drive:89:500g,1t,2t,4t"),
+    "photo": ("x1 x2 x3 x5", "lumo optra fenn hikari solis",
+        "camera:799 lens:459 lens-filter:39 camera-bag:69 tripod:89 "
+        "camera-battery:45 action-camera:299 chest-mount:32"),
+    "drones": ("mini air pro max", "aerix skylo windra falko nimbo",
+        "drone:649 drone-battery:75 propeller-set:19 drone-case:59 landing-pad:25"),
+    "computers": ("11 13 15 17", "tekno pinea kvanto rubix solan",
         "laptop:999 laptop-sleeve:29 mouse:35 keyboard:69 docking-station:149 "
-        "monitor:259",
-    ),
-    "audio": (
-        "a10 a20 a30 a50",
-        "sonara bello tonik vibra muzo",
+        "monitor:259"),
+    "audio": ("a10 a20 a30 a50", "sonara bello tonik vibra muzo",
         "headphones:149 earbuds:99 speaker:189 turntable:279 audio-cable:15 "
-        "microphone:119",
-    ),
-    "gaming": (
-        "core plus elite ultra",
-        "zyno playa krato pixo ninto",
-        "console:449 game:59 controller:65 gaming-headset:89 charging-dock:29",
-    ),
-    "running": (
-        "r1 r2 r3 r4",
-        "velo fleet dasho marat pacer",
+        "microphone:119"),
+    "gaming": ("core plus elite ultra", "zyno playa krato pixo ninto",
+        "console:449 game:59 controller:65 gaming-headset:89 charging-dock:29"),
+    "running": ("r1 r2 r3 r4", "velo fleet dasho marat pacer",
         "running-shoes:129 running-socks:15 running-watch:249 heart-rate-strap:59 "
-        "running-vest:79",
-    ),
-    "camping": (
-        "solo duo trek base",
-        "nordo fjell kampa tarno luma",
+        "running-vest:79"),
+    "camping": ("solo duo trek base", "nordo fjell kampo tarno luma",
         "tent:289 sleeping-bag:149 sleeping-mat:79 camp-stove:59 cookset:45 "
-        "lantern:35 camp-chair:49",
-    ),
-    "mountain": (
-        "low mid high alp",
-        "gipfel trako rocca montea senda",
-        "hiking-boots:179 hiking-socks:19 trekking-poles:69 gaiters:39 hiking-gps:299 "
-        "climbing-shoes:119 harness:79 rope:149 carabiner:15",
-    ),
-    "cycling": (
-        "c100 c200 c300 c500",
-        "rado ciklo spoko pedala brevo",
+        "lantern:35 camp-chair:49"),
+    "mountain": ("low mid high alp", "gipfel trako rocca montea senda",
+        "hiking-boots:179 hiking-socks:19 trekking-poles:69 gaiters:39 "
+        "hiking-gps:299 climbing-shoes:119 harness:79 rope:149 carabiner:15"),
+    "cycling": ("c100 c200 c300 c500", "radlo ciklo spoko pedala brevo",
         "bike:1199 bike-helmet:79 bike-light:39 bike-lock:49 bike-pump:25 "
-        "bike-computer:149",
-    ),
-    "water": (
-        "s m l xl",
-        "akva nordis polarn brisa kayo",
-        "kayak:599 paddle:89 life-vest:69 wetsuit:159",
-    ),
-    "winter": (
-        "s m l xl",
-        "frosta glace nevara sneva pista",
-        "skis:449 ski-boots:299 ski-goggles:89 ski-gloves:49",
-    ),
-    "travel": (
-        "day city tour world",
-        "migra nomado passo viato ruta",
+        "bike-computer:149"),
+    "water": ("s m l xl", "akva nordis polavi brisa kayo",
+        "kayak:599 paddle:89 life-vest:69 wetsuit:159"),
+    "winter": ("s m l xl", "frosta glace nevara sneva pista",
+        "skis:449 ski-boots:299 ski-goggles:89 ski-gloves:49"),
+    "travel": ("day city tour world", "migra nomado passo viato ruta",
         "backpack:99 water-bottle:19 headlamp:39 rain-jacket:129 dry-bag:29 "
-        "first-aid-kit:25 sunglasses:59",
-    ),
+        "first-aid-kit:25 sunglasses:59"),
 }
 
 # Mission: how frequent, and its types in the order in which they are usually looked
 # at.  Memory cards, chargers, backpacks and so on stand in several missions: they say
 # little about what comes next, the clicks before them do.
 MISSIONS = {
-    "phone": (
-        11,
-        "phone phone-case power-bank screen-protector memory-card car-mount charger "
-        "earbuds usb-cable",
-    ),
-    "camera": (
-        10,
-        "camera memory-card camera-bag tripod lens charger lens-filter backpack "
-        "camera-battery",
-    ),
-    "drone": (
-        8,
-        "drone memory-card drone-battery backpack propeller-set power-bank drone-case "
-        "landing-pad",
-    ),
-    "film": (
-        6,
-        "action-camera memory-card chest-mount power-bank microphone tripod dry-bag "
-        "external-drive",
-    ),
-    "office": (
-        9,
-        "laptop usb-cable laptop-sleeve external-drive mouse docking-station backpack "
-        "keyboard monitor",
-    ),
-    "music": (
-        8,
-        "headphones audio-cable earbuds speaker usb-cable turntable charger",
-    ),
-    "game": (
-        9,
-        "console external-drive game controller usb-cable gaming-headset charger "
-        "charging-dock",
-    ),
-    "run": (
-        8,
-        "running-shoes water-bottle running-socks earbuds running-watch headlamp "
-        "heart-rate-strap rain-jacket running-vest",
-    ),
-    "watch": (
-        5,
-        "smartwatch charger watch-band earbuds heart-rate-strap usb-cable",
-    ),
-    "camp": (
-        8,
-        "tent headlamp sleeping-bag sleeping-mat water-bottle camp-stove power-bank "
-        "cookset lantern rain-jacket camp-chair",
-    ),
-    "hike": (
-        8,
-        "hiking-boots backpack hiking-socks water-bottle trekking-poles rain-jacket "
-        "gaiters first-aid-kit hiking-gps",
-    ),
-    "climb": (
-        4,
-        "climbing-shoes backpack harness headlamp rope first-aid-kit carabiner",
-    ),
-    "cycle": (
-        8,
-        "bike water-bottle bike-helmet rain-jacket bike-light backpack bike-lock "
-        "headlamp bike-pump bike-computer",
-    ),
-    "paddle": (
-        4,
-        "kayak dry-bag paddle water-bottle life-vest sunglasses wetsuit action-camera",
-    ),
-    "ski": (
-        5,
-        "skis backpack ski-boots sunglasses ski-goggles rain-jacket ski-gloves",
-    ),
+    "phone": (11, "phone phone-case power-bank screen-protector memory-card "
+                  "car-mount charger earbuds usb-cable"),
+    "camera": (10, "camera memory-card camera-bag tripod lens charger lens-filter "
+                   "backpack camera-battery"),
+    "drone": (8, "drone memory-card drone-battery backpack propeller-set power-bank "
+                 "drone-case landing-pad"),
+    "film": (6, "action-camera memory-card chest-mount power-bank microphone tripod "
+                "dry-bag external-drive"),
+    "office": (9, "laptop usb-cable laptop-sleeve external-drive mouse "
+                  "docking-station backpack keyboard monitor"),
+    "music": (8, "headphones audio-cable earbuds speaker usb-cable turntable charger"),
+    "game": (9, "console external-drive game controller usb-cable gaming-headset "
+                "charger charging-dock"),
+    "run": (8, "running-shoes water-bottle running-socks earbuds running-watch "
+               "headlamp heart-rate-strap rain-jacket running-vest"),
+    "watch": (5, "smartwatch charger watch-band earbuds heart-rate-strap usb-cable"),
+    "camp": (8, "tent headlamp sleeping-bag sleeping-mat water-bottle camp-stove "
+                "power-bank cookset lantern rain-jacket camp-chair"),
+    "hike": (8, "hiking-boots backpack hiking-socks water-bottle trekking-poles "
+                "rain-jacket gaiters first-aid-kit hiking-gps"),
+    "climb": (4, "climbing-shoes backpack harness headlamp rope first-aid-kit "
+                 "carabiner"),
+    "cycle": (8, "bike water-bottle bike-helmet rain-jacket bike-light backpack "
+                 "bike-lock headlamp bike-pump bike-computer"),
+    "paddle": (4, "kayak dry-bag paddle water-bottle life-vest sunglasses wetsuit "
+                  "action-camera"),
+    "ski": (5, "skis backpack ski-boots sunglasses ski-goggles rain-jacket "
+               "ski-gloves"),
 }
+# fmt: on
 
 START = 1_761_955_200  # Saturday, 1 November 2025, 00:00 UTC
 DAYS = 30
@@ -211,7 +129,7 @@ TEST_DAYS = 2
 HOURS = (9, 5, 3, 2, 2, 3, 7, 13, 20, 26, 30, 32, 34, 33, 32, 32, 33, 36, 42, 50, 56,
          52, 38, 20)  # fmt: skip
 WEEKDAYS = (1.30, 1.35, 1.00, 0.97, 0.96, 1.00, 1.05)
-MODELS = (0.5, 1.0, 0.3, 0.15)  # how well the models of a brand sell: the second best
+MODELS = (0.5, 1.0, 0.3, 0.15)  # how well the first, second, ... model of a brand sells
 BRAND_SKEW = 0.9  # the brand of rank r sells as 1 / r ** BRAND_SKEW
 NOISE = 0.2  # standard deviation of log popularity beyond model and brand
 LONGEST = 50  # clicks in a session
@@ -240,6 +158,12 @@ def _draw(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
     bounds = np.cumsum(weights, axis=1)  # (n, m)
     at = rng.random(len(bounds)) * bounds[:, -1]  # (n,)
     return (at[:, None] >= bounds[:, :-1]).sum(axis=1)
+
+
+def _draw_alike(rng: np.random.Generator, weights, n: int) -> np.ndarray:
+    """As `_draw`, all n from the same weights (m,)."""
+    bounds = np.cumsum(weights)
+    return np.searchsorted(bounds[:-1], rng.random(n) * bounds[-1], side="right")
 
 
 class ShopModel:
@@ -364,7 +288,7 @@ class ShopModel:
         The same numbers come out on every machine: all randomness is uniform numbers
         from PCG64, and times are rounded to milliseconds.
         """
-        sessions = check_integer("sessions", sessions, 1, 5_000_000)
+        sessions = check_integer("sessions", sessions, 1, 1_000_000)
         seed = check_integer("seed", seed, 0)
         rng = np.random.Generator(np.random.PCG64(seed))
         length = 1 + np.exp(0.75 + 0.95 * ndtri(rng.random(sessions))).astype(int)
@@ -392,9 +316,8 @@ class ShopModel:
 
     def _draw_starts(self, rng, n: int):
         """First click of each session: milliseconds, in order, and day of the month."""
-        weekly = np.resize(WEEKDAYS, DAYS)
-        day = _draw(rng, np.broadcast_to(weekly, (n, DAYS)))
-        hour = _draw(rng, np.broadcast_to(HOURS, (n, 24)))
+        day = _draw_alike(rng, np.resize(WEEKDAYS, DAYS), n)
+        hour = _draw_alike(rng, HOURS, n)
         seconds = START + 86400 * day + 3600 * (hour + rng.random(n))
         start = np.sort((1000 * seconds).astype(np.int64))
         return start, (start // 1000 - START) // 86400
@@ -405,13 +328,13 @@ class ShopModel:
         items = np.zeros((n, longest), np.int16)
         first_seen = np.zeros((n, longest), bool)
         last_type = np.full(n, len(self.types))
-        state = _draw(rng, np.broadcast_to(self.prior, (n, len(self.prior))))
+        state = _draw_alike(rng, self.prior, n)
         for j in range(longest):
             s = np.flatnonzero(length > j)  # sessions still going, (n,)
             if j > 0:
                 last_type[s] = self.item_type[items[s, j - 1]]
                 new = s[rng.random(len(s)) < self.behaviour.switch]
-                state[new] = _draw(rng, np.tile(self.prior, (len(new), 1)))
+                state[new] = _draw_alike(rng, self.prior, len(new))
                 chance = self.reclick(items[s, :j], first_seen[s, :j])
                 rest = 1 - chance.sum(axis=1, keepdims=True)
                 source = _draw(rng, np.hstack([chance, rest]))  # j: no re-click
@@ -458,8 +381,6 @@ class Oracle(Recommender):
             )
         self.item_ids = sessions.item_ids
         self._known = np.array([position[item] for item in self.item_ids])  # (I,)
-        kinds = model.item_type[self._known]
-        self._columns = [np.flatnonzero(kinds == t) for t in range(len(model.types))]
         # What the weights in stock add up to: the bestsellers', and those of each type
         # for each preferred brand.
         self._stray_total = model.in_stock @ model.bestseller  # (days,)
@@ -654,7 +575,7 @@ def simulate(
     clicks : SessionId, ItemId, Time (Unix seconds), in time order
     catalogue : item, name, department, type, brand, price (the same for every seed)
 
-    Raises ParameterError for fewer than one session or a negative seed.
+    Raises ParameterError unless there are 1 to 1,000,000 sessions and seed >= 0.
     """
     model = ShopModel()
     return model.simulate(sessions, seed), model.catalogue
