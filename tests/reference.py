@@ -1,10 +1,10 @@
 """A slow, plain GRU4Rec to compare the package with, and sessions to train both on.
 
 Written from the papers' formulas (Hidasi et al. 2016, arXiv 1511.06939; Hidasi &
-Karatzoglou 2018, arXiv 1706.03847), not from the package: lists of sessions instead of a
-schedule, all B + N candidates written out, whole matrices in float64, gradients by
+Karatzoglou 2018, arXiv 1706.03847), not from the package: lists of sessions instead of
+a schedule, all B + N candidates written out, whole matrices in float64, gradients by
 autograd, and an optimiser that computes every row and keeps those in use. It shares no
-code with the package; only the weights to start from and the drawn negatives are given.
+code with the package; the weights to start from and the drawn negatives are given.
 
 ``MISTAKES`` are those that reimplementations are known for (Hidasi & Czapp 2023, arXiv
 2307.14956). The reference makes one on request: a test that cannot tell the reference
@@ -32,33 +32,36 @@ MISTAKES = {
 }
 
 
-# ---- losses, from their formulas; all rows' positives (b, 1), negatives (b, n)
+# ---- losses of one row, from their formulas: its positive's score, its negatives' (n,)
 
 
 def cross_entropy(positive, negative):
-    everything = torch.cat([positive, negative], 1)
-    return (everything.exp().sum(1).log() - positive[:, 0]).sum()
+    return -(positive.exp() / (positive.exp() + negative.exp().sum())).log()
 
 
 def bpr(positive, negative):
-    return -torch.sigmoid(positive - negative).log().mean(1).sum()
+    return -torch.sigmoid(positive - negative).log().mean()
 
 
 def top1(positive, negative):
-    cost = torch.sigmoid(negative - positive) + torch.sigmoid(negative**2)
-    return cost.mean(1).sum()
+    return (torch.sigmoid(negative - positive) + torch.sigmoid(negative**2)).mean()
 
 
 def bpr_max(positive, negative, bpreg):
-    w = negative.exp() / negative.exp().sum(1, keepdim=True)  # (b, n)
-    ranking = -(w * torch.sigmoid(positive - negative)).sum(1).log()
-    return (ranking + bpreg * (w * negative**2).sum(1)).sum()
+    w = negative.exp() / negative.exp().sum()  # (n,)
+    ranking = -(w * torch.sigmoid(positive - negative)).sum().log()
+    return ranking + bpreg * (w * negative**2).sum()
 
 
 def top1_max(positive, negative):
-    w = negative.exp() / negative.exp().sum(1, keepdim=True)  # (b, n)
+    w = negative.exp() / negative.exp().sum()  # (n,)
     cost = torch.sigmoid(negative - positive) + torch.sigmoid(negative**2)
-    return (w * cost).sum(1).sum()
+    return (w * cost).sum()
+
+
+LOSSES = {
+    "cross-entropy": cross_entropy, "bpr": bpr, "top1": top1, "top1-max": top1_max,
+}  # fmt: skip
 
 
 # ---- optimisers: what to add to the weights, and the new state
@@ -94,16 +97,16 @@ RULES = {"adagrad": adagrad, "sgd": sgd, "rmsprop": rmsprop, "adam": adam}
 class Reference:
     """GRU4Rec, step by step.
 
-    weights : name -> tensor as a Network's state_dict has them, without the last row of
-    the item matrices: output (I, H), output_bias (I,), input (I, D) or for one-hot input
-    (I, 3H), none if shared, cells.<layer>.weight_ih (3H, D), weight_hh (3H, H), bias_ih,
-    bias_hh, feedforward.<layer>.weight, bias. support : clicks of each item.
+    weights : name -> tensor as a Network's state_dict has them, without the last row
+    of the item matrices: output (I, H), output_bias (I,), input (I, D) or for one-hot
+    input (I, 3H), none if shared, cells.<layer>.weight_ih (3H, D), weight_hh (3H, H),
+    bias_ih, bias_hh, feedforward.<layer>.weight, bias. support : clicks of each item.
     """
 
     def __init__(
         self, weights, support, batch_size, loss, learning_rate, momentum=0.0,
         n_sample=0, sample_alpha=0.5, logq=0.0, bpreg=1.0, elu_param=0.0,
-        activation="linear", optimizer="adagrad", grad_clip=0.0, mistake=None,
+        activation="linear", optimizer="adagrad", grad_clip=0.0, l2=0.0, mistake=None,
     ):  # fmt: skip
         assert mistake is None or mistake in MISTAKES
         self.weights = {k: w.double().requires_grad_() for k, w in weights.items()}
@@ -112,7 +115,8 @@ class Reference:
         self.learning_rate, self.momentum = learning_rate, momentum
         self.n_sample, self.sample_alpha, self.logq = n_sample, sample_alpha, logq
         self.bpreg, self.elu_param, self.activation = bpreg, elu_param, activation
-        self.rule, self.grad_clip, self.mistake = RULES[optimizer], grad_clip, mistake
+        self.rule, self.mistake = RULES[optimizer], mistake
+        self.grad_clip, self.l2 = grad_clip, l2
         self.n_layers = sum(name.endswith("weight_hh") for name in weights)
         self.n_feedforward = sum(k.startswith("feedforward.") for k in weights) // 2
         self.n_steps = 0
@@ -123,7 +127,7 @@ class Reference:
         }
 
     def epoch(self, sessions, negatives):
-        """sessions : lists of items, in order. negatives : iterator of N items a step."""
+        """sessions : lists of items, in order. negatives : iterator, N items a step."""
         waiting = deque(session for session in sessions if len(session) > 1)
         slots = [None] * self.batch_size  # what is left of each slot's session
         state = [
@@ -143,7 +147,8 @@ class Reference:
             targets = [slots[b][0] for b in still_open]
             drawn = [int(item) for item in next(negatives)] if self.n_sample else []
             h = [torch.stack([layer[b] for b in still_open]) for layer in state]
-            for layer, new in zip(state, self.step(inputs, targets, drawn, h), strict=True):
+            new_state = self.step(inputs, targets, drawn, h)
+            for layer, new in zip(state, new_state, strict=True):
                 for row, b in enumerate(still_open):
                     layer[b] = new[row]
             for b in still_open:
@@ -199,7 +204,8 @@ class Reference:
             x = (1 - z) * n + z * h
             new_state.append(x)
         for k in range(self.n_feedforward):
-            x = torch.tanh(x @ w[f"feedforward.{k}.weight"].T + w[f"feedforward.{k}.bias"])
+            weight, bias = w[f"feedforward.{k}.weight"], w[f"feedforward.{k}.bias"]
+            x = torch.tanh(x @ weight.T + bias)
         return x, new_state
 
     def _loss(self, scores, candidates):
@@ -214,25 +220,29 @@ class Reference:
         if self.loss == "bpr-max" and self.elu_param:
             flat = self.elu_param * (scores.clamp(max=0).exp() - 1)
             scores = torch.where(scores > 0, scores, flat)
-        total = 0.0
-        for i in range(b):
-            others = [j for j in range(len(candidates)) if j != i]
-            if self.mistake == "positive among negatives":
-                others = list(range(len(candidates)))
-            if self.mistake == "negatives apart":
-                others = [j for j in others if j < b or j % b == i]
-            if self.mistake == "targets apart":
-                others = [j for j in others if j >= b]
-            total = total + self._row_loss(scores[i : i + 1, i : i + 1], scores[i : i + 1, others])
-        return total / (b if self.mistake == "mean over open slots" else self.batch_size)
+        total = sum(
+            self._row_loss(scores[i, i], scores[i, self._negatives_of(i, scores)])
+            for i in range(b)
+        )
+        return total / (
+            b if self.mistake == "mean over open slots" else self.batch_size
+        )
+
+    def _negatives_of(self, i, scores):
+        b, n_candidates = scores.shape
+        others = [j for j in range(n_candidates) if j != i]
+        if self.mistake == "positive among negatives":
+            others = list(range(n_candidates))
+        if self.mistake == "negatives apart":
+            others = [j for j in others if j < b or j % b == i]
+        if self.mistake == "targets apart":
+            others = [j for j in others if j >= b]
+        return others
 
     def _row_loss(self, positive, negative):
         if self.loss == "bpr-max":
             return bpr_max(positive, negative, self.bpreg)
-        functions = {
-            "cross-entropy": cross_entropy, "bpr": bpr, "top1": top1, "top1-max": top1_max,
-        }  # fmt: skip
-        return functions[self.loss](positive, negative)
+        return LOSSES[self.loss](positive, negative)
 
     def _overwrite(self, inputs, candidates, g_inputs, g_candidates):
         w = self.weights
@@ -249,6 +259,10 @@ class Reference:
         in_use = {"output": candidates, "output_bias": candidates, "input": inputs}
         if "input" not in self.weights:
             in_use["output"] = candidates + inputs
+        in_use = {name: rows for name, rows in in_use.items() if name in self.weights}
+        for name, p in self.weights.items():
+            rows = list(set(in_use.get(name, range(len(p)))))
+            p.grad[rows] += self.l2 * p[rows]
         if self.grad_clip:
             norm = sum((p.grad**2).sum() for p in self.weights.values()) ** 0.5
             for p in self.weights.values():
@@ -283,11 +297,12 @@ def sessions_from(lists, n_items=None, item_ids=None):
 
 
 def random_lists(n_sessions, n_items, seed=0, longest=8):
-    """Lists of items, a few very popular; every item is clicked, some sessions short."""
+    """Lists of items, some very popular; all are clicked; some sessions are short."""
     rng = np.random.default_rng(seed)
     popularity = 1 / np.arange(1, n_items + 1)
+    popularity /= popularity.sum()
     lists = [
-        rng.choice(n_items, rng.integers(1, longest + 1), p=popularity / popularity.sum())
+        rng.choice(n_items, rng.integers(1, longest + 1), p=popularity)
         for _ in range(n_sessions)
     ]
     lists[n_sessions // 2] = np.arange(n_items)

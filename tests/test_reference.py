@@ -50,8 +50,8 @@ def train_both(drawn, n_steps=200, mistake=None, sessions=SESSIONS, **parameters
     epoch, so that biases are not zero any more; the optimiser starts afresh.
     """
     parameters = {
-        "loss": "cross-entropy", "layers": [6], "batch_size": 5, "learning_rate": 0.1, "momentum": 0.3,
-        "sample_alpha": 0.6, "n_sample": 0, **parameters,
+        "loss": "cross-entropy", "layers": [6], "batch_size": 5, "learning_rate": 0.1,
+        "momentum": 0.3, "sample_alpha": 0.6, "n_sample": 0, **parameters,
     }  # fmt: skip
     model = GRU4Rec(**parameters, n_epochs=1, precision="float64", device="cpu")
     model.fit(sessions, verbose=False)
@@ -128,7 +128,8 @@ def test_optimisers_equal_the_reference(drawn, mode, rule, momentum):
     [
         {"feedforward": [8, 4]},
         {"feedforward": [4], "constrained_embedding": False, "embedding": "layersize"},
-        {"grad_clip": 0.3, "n_sample": 9},
+        {"grad_clip": 0.3, "l2": 0.01, "n_sample": 9},
+        {"l2": 0.01, "constrained_embedding": False, "embedding": 4, "n_sample": 9},
         {"batch_size": 100},  # more slots than sessions
         {"batch_size": 1, "n_sample": 4},
         {"batch_size": 2},
