@@ -22,6 +22,7 @@ probabilities from the same tables, `load_shop` reads the clicks that ship in `d
 """
 
 import gzip
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -602,8 +603,11 @@ def simulate_to(out_dir, sessions: int = SESSIONS, seed: int = SEED) -> list[Pat
         out_dir.mkdir(parents=True, exist_ok=True)
         for name, text in tables.items():
             content = text.encode()
-            if name.endswith(".gz"):  # no time stamp: the same clicks, the same bytes
-                content = gzip.compress(content, compresslevel=9, mtime=0)
+            if name.endswith(".gz"):
+                packed = io.BytesIO()  # no name, no time stamp: always the same bytes
+                with gzip.GzipFile("", "wb", 9, packed, mtime=0) as file:
+                    file.write(content)
+                content = packed.getvalue()
             partial = out_dir / f".{name}.{os.getpid()}"
             partial.write_bytes(content)
             written.append(partial.replace(out_dir / name))
