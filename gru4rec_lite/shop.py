@@ -507,7 +507,7 @@ class _Now:
         return _Now(*(value[rows] for value in vars(self).values()))
 
 
-@dataclass
+@dataclass(repr=False)
 class Shop:
     """What `load_shop` returns: clicks, catalogue and the truth behind them.
 
@@ -521,6 +521,9 @@ class Shop:
 
     raw: Sessions
     catalogue: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Shop({self.raw!r}, a catalogue of {len(self.catalogue):,} items)"
 
     @cached_property
     def _split(self) -> tuple[Sessions, Sessions]:
@@ -609,8 +612,11 @@ def simulate_to(out_dir, sessions: int = SESSIONS, seed: int = SEED) -> list[Pat
                     file.write(content)
                 content = packed.getvalue()
             partial = out_dir / f".{name}.{os.getpid()}"
-            partial.write_bytes(content)
-            written.append(partial.replace(out_dir / name))
+            try:
+                partial.write_bytes(content)
+                written.append(partial.replace(out_dir / name))
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"{out_dir}: cannot be written: {reason}") from None

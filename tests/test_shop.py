@@ -149,6 +149,11 @@ def test_directory_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file: cannot be written"):
         module.simulate_to(tmp_path / "file", sessions=10)
+    (tmp_path / "out" / module.CATALOGUE / "in the way").mkdir(parents=True)
+    with pytest.raises(DataError, match="out: cannot be written"):
+        module.simulate_to(tmp_path / "out", sessions=10)
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {module.CLICKS, module.CATALOGUE}, "no temporary file is left"
 
 
 def test_shop_without_its_files(shop, tmp_path, monkeypatch):
@@ -164,6 +169,7 @@ def test_shop_without_its_files(shop, tmp_path, monkeypatch):
 
 
 def test_sizes_and_split(shop):
+    assert repr(shop).startswith("Shop(Sessions(") and len(repr(shop)) < 200
     raw, train, test = shop.raw, shop.train, shop.test
     line = module.START + 86400 * (module.DAYS - 2)
     assert raw.n_sessions == 60_000
