@@ -40,7 +40,7 @@ SIZES = {
     ),
 }  # fmt: skip
 ITEMS = {"a": 3_000, "b": 43_000}
-STEPS = {"cpu": {"a": 1500, "b": 150}, "cuda": {"a": 6000, "b": 2500}}
+STEPS = {"cpu": {"a": 3000, "b": 300}, "cuda": {"a": 6000, "b": 2500}}
 
 
 def distinct_rows(sessions, p, n_steps=64):

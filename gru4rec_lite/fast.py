@@ -9,6 +9,7 @@ same numbers, which the tests hold them to.
 
 import torch
 
+from .losses import softmax_loss
 from .network import GRU, dropout_mask
 from .training import Step, add_rows
 
@@ -45,7 +46,7 @@ class FastStep(Step):
             x = after
         low_output = self._low(output)
         scores = self._space("scores", like, b, len(output))
-        self._product(x, low_output.T, out=scores).add_(bias)  # (b, U)
+        self._affine(bias, x, low_output, out=scores)  # (b, U)
 
         # Loss, and its gradient by the scores
         mean, g = loss_and_gradient(self.loss, scores, one.target_place, one.log_count)
@@ -86,10 +87,11 @@ class FastStep(Step):
         """The state after (b, H), and what its gradient needs. Formulas:
         network.GRU."""
         size = cell.hidden_size
-        a = x if x.shape[1] == 3 * size and not hasattr(cell, "weight_ih") else None
-        a = self._product(x, cell.weight_ih.T) if a is None else a
-        a = a + cell.bias_ih  # (b, 3H)
-        u = self._product(h, cell.weight_hh.T).add_(cell.bias_hh)  # (b, 3H)
+        if hasattr(cell, "weight_ih"):
+            a = self._affine(cell.bias_ih, x, cell.weight_ih)  # (b, 3H)
+        else:
+            a = x + cell.bias_ih  # a one-hot item's row is the product already
+        u = self._affine(cell.bias_hh, h, cell.weight_hh)  # (b, 3H)
         rz = torch.sigmoid_(a[:, : 2 * size] + u[:, : 2 * size])  # (b, 2H)
         r, z = rz.chunk(2, 1)  # (b, H) each
         u_n = u[:, 2 * size :]
@@ -111,6 +113,12 @@ class FastStep(Step):
             return torch.mm(a, b, out=out)
         product = self._low(a) @ self._low(b)
         return product.float() if out is None else out.copy_(product)
+
+    def _affine(self, bias, a, b, out=None):
+        """bias + a @ b.T, in one pass where no bfloat16 is asked for."""
+        if not self.autocast:
+            return torch.addmm(bias, a, b.T, out=out)
+        return self._product(a, b.T, out=out).add_(bias)
 
     def _space(self, name, like, n, m):
         """Memory for an (n, m) matrix: the same one as long as the shape is the
@@ -143,6 +151,12 @@ def gru_gradient(g, h, rz, n, u_n):
 
 def loss_and_gradient(loss, scores, target, log_count):
     """The loss, a 0-d tensor, and its gradient by the scores (b, U)."""
+    if loss is softmax_loss:  # softmax, less 1 at the target
+        own = target[:, None]  # (b, 1)
+        log_p = torch.log_softmax(scores + log_count, 1)  # (b, U)
+        mean = (log_count[target] - log_p.gather(1, own)[:, 0]).mean()
+        one = scores.new_ones(()).expand_as(own)
+        return mean, log_p.exp_().scatter_add_(1, own, -one).mul_(1 / len(scores))
     scores = scores.detach().requires_grad_()
     with torch.enable_grad():
         mean = loss(scores, target, log_count)

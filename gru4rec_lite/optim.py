@@ -182,7 +182,16 @@ class RowSparse:
         self.dense_state = self._zeros(self.dense)
         self.row_state = {name: self._zeros(table) for name, table in tables.items()}
         on_cpu = self.dense.device.type == "cpu"
-        self.compiled = njit is not None and on_cpu and type(rule) is Adagrad
+        self.arrays = {}  # what the compiled rule moves, as NumPy sees it
+        if njit is not None and on_cpu and type(rule) is Adagrad:
+            self.first_row = np.zeros(1, np.int64)  # all dense weights are one row
+            everything = {"dense": (self.dense[None], self.dense_state)}
+            for name, table in tables.items():
+                everything[name] = table, self.row_state[name]
+            for name, (table, states) in everything.items():
+                shape = (len(table), -1)
+                used = (table, states[0], states[-1])
+                self.arrays[name] = [t.view(shape).numpy() for t in used]
 
     def _zeros(self, weights):
         return [torch.zeros_like(weights) for _ in range(self.rule.n_states)]
@@ -202,13 +211,10 @@ class RowSparse:
         if self.grad_clip:
             self._clip([self.dense_gradient, *(g for _, g in g_rows.values())])
         self.rule.begin_step()
-        if self.compiled:
-            first = torch.zeros(1, dtype=torch.long)  # all dense weights are one row
-            self._compiled_move(
-                self.dense, self.dense_state, first, self.dense_gradient[None]
-            )
+        if self.arrays:
+            self._compiled_move("dense", self.first_row, self.dense_gradient[None])
             for name, (rows, g) in g_rows.items():
-                self._compiled_move(self.tables[name], self.row_state[name], rows, g)
+                self._compiled_move(name, rows.numpy(), g.view(len(rows), -1))
             return
         for part in _blocks(self.dense):
             states = [state[part] for state in self.dense_state]
@@ -224,15 +230,11 @@ class RowSparse:
         for state, new in zip(states, used, strict=True):
             state.index_copy_(0, rows, new)
 
-    def _compiled_move(self, table, states, rows, g):
-        shape = (1, -1) if table is self.dense else (len(table), -1)
-        acc, velocity = states[0], states[-1]
-        table, acc, velocity = (t.view(shape).numpy() for t in (table, acc, velocity))
-        number = table.dtype.type  # float32 stays float32
-        adagrad_rows(
-            table, acc, velocity, rows.numpy(), g.view(len(rows), -1).numpy(),
-            number(self.rule.lr), number(self.rule.momentum), number(EPSILON),
-        )  # fmt: skip
+    def _compiled_move(self, name, rows, g):
+        arrays = self.arrays[name]
+        number = arrays[0].dtype.type  # float32 stays float32
+        lr, momentum = number(self.rule.lr), number(self.rule.momentum)
+        adagrad_rows(*arrays, rows, g.numpy(), lr, momentum, number(EPSILON))
 
     def _clip(self, gradients):
         norm = torch.stack([g.norm() for g in gradients]).norm()
