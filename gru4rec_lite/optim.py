@@ -19,7 +19,7 @@ except ImportError:  # then every rule runs as tensor operations
     njit = None
 
 EPSILON = 1e-6  # inside the root, which keeps it away from 1 / 0
-BLOCK = 2**16  # numbers moved at a time on a CPU: with their state they fit its cache
+BLOCK = 2**16  # numbers that a CPU's cache holds together with what goes with them
 
 
 class Rule:
@@ -216,11 +216,11 @@ class RowSparse:
             for name, (rows, g) in g_rows.items():
                 self._compiled_move(name, rows.numpy(), g.view(len(rows), -1))
             return
-        for part in _blocks(self.dense):
+        for part in blocks(self.dense):
             states = [state[part] for state in self.dense_state]
             self.dense[part].add_(self.rule.move(self.dense_gradient[part], *states))
         for name, (rows, g) in g_rows.items():
-            for part in _blocks(g):
+            for part in blocks(g):
                 self._move_rows(name, rows[part], g[part])
 
     def _move_rows(self, name, rows, g):
@@ -253,7 +253,7 @@ class RowSparse:
         return named
 
 
-def _blocks(tensor):
+def blocks(tensor):
     """Slices of the first dimension; on a CPU small enough for its cache."""
     n = len(tensor)
     size = n if tensor.is_cuda else max(1, BLOCK * n // tensor.numel())

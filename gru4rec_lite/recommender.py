@@ -16,7 +16,7 @@ import torch
 from .errors import DataError, GRU4RecError, check_integer
 from .sessions import Sessions, item_indices
 
-MAX_SCORES = 1 << 23  # elements of one chunk of scores: 32 MiB in float32
+MAX_SCORES = 7_000_000  # elements of one chunk of scores: 28 MB in float32
 
 
 class Recommender:
@@ -45,7 +45,7 @@ class Recommender:
 
         Yields positions (n,) int64 and scores (n, I), each wanted click once, in any
         order.  Scores after a click depend on nothing but the clicks of its session
-        up to and including it.  n * I is at most about 2 ** 23.
+        up to and including it.  n * I is at most about MAX_SCORES.
         """
         raise NotImplementedError
 
