@@ -3,8 +3,9 @@
 Written from the papers' formulas (Hidasi et al. 2016, arXiv 1511.06939; Hidasi &
 Karatzoglou 2018, arXiv 1706.03847), not from the package: lists of sessions instead of
 a schedule, all B + N candidates written out, whole matrices in float64, gradients by
-autograd, and an optimiser that computes every row and keeps those in use. It shares no
-code with the package; the weights to start from and the drawn negatives are given.
+autograd, and an optimiser that computes every row and keeps those in use. The class
+`Reference` shares no code with the package; it is given the weights to start from and
+the negatives that the package drew.
 
 ``MISTAKES`` are those that reimplementations are known for (Hidasi & Czapp 2023, arXiv
 2307.14956). The reference makes one on request: a test that cannot tell the reference
@@ -12,11 +13,14 @@ with the mistake from the one without it proves nothing.
 """
 
 from collections import deque
+from dataclasses import dataclass
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
-from gru4rec_lite.sessions import Sessions
+from gru4rec_lite import GRU4Rec, Sessions
+from gru4rec_lite.sampling import NegativeSampler
 
 MISTAKES = {
     "state kept": "hidden state not reset at a session change",
@@ -28,7 +32,6 @@ MISTAKES = {
     "targets apart": "other slots' targets not used as negatives",
     "logq without alpha": "drawn items corrected by their support, not support^alpha",
     "all rows moved": "momentum moves rows that the step did not touch",
-    "gradient through time": "state carried over as a graph, not as a value",
 }
 
 
@@ -109,7 +112,9 @@ class Reference:
         activation="linear", optimizer="adagrad", grad_clip=0.0, l2=0.0, mistake=None,
     ):  # fmt: skip
         assert mistake is None or mistake in MISTAKES
-        self.weights = {k: w.double().requires_grad_() for k, w in weights.items()}
+        self.weights = {
+            name: w.double().clone().requires_grad_() for name, w in weights.items()
+        }
         self.support = torch.as_tensor(support).double()
         self.batch_size, self.loss = batch_size, loss
         self.learning_rate, self.momentum = learning_rate, momentum
@@ -172,13 +177,11 @@ class Reference:
         hidden, new_state = self.hidden(x, state)
         scores = hidden @ candidates.T + w["output_bias"][targets + drawn]  # (b, b + N)
         loss = self._loss(scores, targets + drawn)
-        loss.backward(retain_graph=self.mistake == "gradient through time")
+        loss.backward()
         self.losses.append(loss.item())
         if self.mistake == "rows overwritten":
             self._overwrite(inputs, targets + drawn, x.grad, candidates.grad)
         self._update(inputs, targets + drawn)
-        if self.mistake == "gradient through time":
-            return new_state
         return [h.detach() for h in new_state]
 
     def _look_up(self, inputs):
@@ -278,8 +281,8 @@ class Reference:
             )
             for k in after:
                 before[k] = torch.where(touched, after[k], before[k])
-            # A new tensor, since a graph may still need the old values.
-            self.weights[name] = torch.where(touched, p + move, p).requires_grad_()
+            p.copy_(torch.where(touched, p + move, p))
+            p.grad = None
 
 
 # ---- sessions, and a package model's weights as the reference takes them
@@ -322,3 +325,71 @@ def largest_difference(weights, other):
     """Largest absolute difference between two sets of weights."""
     assert weights.keys() == other.keys()
     return max((weights[k] - other[k]).abs().max().item() for k in weights)
+
+
+# ---- package and reference trained alike
+
+
+@dataclass
+class Training:
+    """What the package did: from which weights, on which sessions and negatives."""
+
+    sessions: Sessions
+    parameters: dict
+    start: dict
+    model: GRU4Rec
+    negatives: list  # (steps, N)
+
+    def repeat(self, mistake=None):
+        """The same training by the Reference."""
+        of_network = "layers embedding constrained_embedding feedforward cell".split()
+        options = {k: v for k, v in self.parameters.items() if k not in of_network}
+        reference = Reference(
+            self.start, self.sessions.support, mistake=mistake, **options
+        )
+        lists = np.split(self.sessions.items, self.sessions.offsets[1:-1])
+        negatives = iter(self.negatives)
+        for _ in range(self.model.n_epochs):
+            reference.epoch([session.tolist() for session in lists], negatives)
+        assert next(negatives, None) is None  # both took the same number of steps
+        return reference
+
+    @property
+    def n_steps(self):
+        return self.model.history["steps"].iloc[1:].sum()
+
+    @property
+    def loss(self):
+        """Summed over the steps."""
+        history = self.model.history.iloc[1:]
+        return (history["loss"] * history["steps"]).sum()
+
+    def largest_difference(self, reference):
+        """Largest absolute difference of any weight from the reference's."""
+        return largest_difference(weights_of(self.model.network), reference.weights)
+
+
+def train_package(sessions, n_steps, **parameters):
+    """Fit in float64 for at least n_steps.
+
+    Recording starts after a first epoch, when biases are no longer zero; the optimiser
+    starts afresh there.
+    """
+    parameters = {
+        "loss": "cross-entropy", "layers": [6], "batch_size": 5, "learning_rate": 0.1,
+        "momentum": 0.3, "sample_alpha": 0.6, "n_sample": 0, **parameters,
+    }  # fmt: skip
+    model = GRU4Rec(**parameters, n_epochs=1, precision="float64", device="cpu")
+    model.fit(sessions, verbose=False)
+    model.n_epochs = int(np.ceil(n_steps / model.history.loc[0, "steps"]))
+    start = weights_of(model.network)
+    negatives, draw = [], NegativeSampler.draw
+
+    def recording_draw(self, shape, rng):
+        items = draw(self, shape, rng)
+        negatives.extend(items.reshape(-1, items.shape[-1]).tolist())
+        return items
+
+    with patch.object(NegativeSampler, "draw", recording_draw):
+        model.fit(sessions, warm_start=True, verbose=False)
+    return Training(sessions, parameters, start, model, negatives)
