@@ -11,6 +11,7 @@ PyTorch takes seconds to import, so every command imports what it needs by itsel
 import difflib
 import inspect
 import json
+import re
 import signal
 import sys
 import tempfile
@@ -62,7 +63,8 @@ class CommandLine(click.Group):
             where = f"{error.filename}: " if error.filename else ""
             say(f"gru4rec-lite: {where}{error.strerror or _one_line(error)}")
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+            full = re.search("memory|Storage size", str(error))  # as PyTorch puts it
+            if isinstance(error, RuntimeError) and not full:
                 raise
             reason = _one_line(error)[:200] or "the machine has no more"
             say(
