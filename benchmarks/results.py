@@ -1,4 +1,4 @@
-"""All recommenders on the shop, and on rsc15-100k where that is at hand: docs/results.md.
+"""All recommenders on the shop, and on rsc15-100k where at hand: docs/results.md.
 
     python benchmarks/results.py [--data ../shared/data/rsc15-100k] [--out docs]
 
