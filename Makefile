@@ -11,7 +11,7 @@ NOTEBOOKS := notebooks $(wildcard solutions)
 # Jupyter refuses to run as root, which is who one is in most containers.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test lint render lesson clean
+.PHONY: help setup lab test lint render lesson results clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,6 +37,9 @@ render: setup ## Run all lessons and solutions anew, in order, and save their ou
 lesson: setup ## Run one lesson anew and save its outputs: make lesson N=04
 	$(if $(N),,$(error Say which lesson: make lesson N=04))
 	$(VENV)/bin/python tools/render.py notebooks/$(N)_*.ipynb
+
+results: setup ## Measure all recommenders anew and write docs/results.md (half an hour)
+	$(VENV)/bin/python benchmarks/results.py $(ARGS)
 
 clean: ## Remove .venv and everything else that was generated
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -14,10 +14,12 @@ import platform
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from gru4rec_lite import BASELINES, GRU4Rec, Sessions, evaluate, load_shop, presets
+from gru4rec_lite.course.plots import rankings
 
 BPR_MAX = dict(
     loss="bpr-max", layers=[100], batch_size=32, constrained_embedding=True,
@@ -78,6 +80,17 @@ def measure(models, train, test):
     return pd.DataFrame(rows)
 
 
+def draw_next_click(models, path):
+    """README's picture: what follows a camera and a memory card, known and learnt."""
+    clicks = ["camera-lumo-x2", "memory-card-arc-64"]
+    known, learnt = models["oracle"].recommend(clicks, 6), models["GRU4Rec shop"]
+    learnt = learnt.recommend(clicks, len(learnt.item_ids))
+    learnt["score"] = np.exp(learnt["score"]) / np.exp(learnt["score"]).sum()
+    figure = rankings({"oracle": known, "GRU4Rec": learnt.head(6)})
+    figure.suptitle("After " + ", ".join(clicks))
+    figure.savefig(path, dpi=100)
+
+
 def as_markdown(table):
     """A table for people: figure and half its interval's width."""
     lines = [
@@ -126,6 +139,8 @@ def main():
     text = [INTRODUCTION.format(machine=machine())]
     for name, (models, train, test) in tables.items():
         table = measure(models, train, test)
+        if name == "shop":
+            draw_next_click(models, args.out / "next_click.png")
         table.to_csv(args.out / f"results-{name}.csv", index=False, float_format="%.6f")
     for name, title in TITLES.items():
         path = args.out / f"results-{name}.csv"
