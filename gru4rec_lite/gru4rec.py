@@ -7,6 +7,7 @@ Sources: Hidasi et al. 2016 (arXiv 1511.06939); Hidasi & Karatzoglou 2018 (arXiv
 import inspect
 import time
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from .batching import session_parallel
 from .errors import (
     DataError,
     GRU4RecError,
+    ModelFileError,
     ParameterError,
     check_choice,
     check_integer,
@@ -33,6 +35,7 @@ from .sampling import NegativeSampler
 from .sessions import item_indices
 from .training import CHUNK, Batches, RecordedStep, Step, ranking_loss
 
+HISTORY = ["epoch", "loss", "steps", "events", "seconds"]
 SCORING_BATCH = 512  # sessions read side by side when scoring
 
 
@@ -71,7 +74,8 @@ class GRU4Rec(Recommender):
     Attributes (after fit)
     ----------
     item_ids : (I,) the vocabulary. network : the Network. history : a DataFrame with
-    epoch, loss (mean of the steps'), steps, events and seconds.
+    epoch, loss (mean of the steps'), steps, events and seconds. interrupted : whether
+    Ctrl-C ended the last fit.
     """
 
     def __init__(
@@ -140,8 +144,15 @@ class GRU4Rec(Recommender):
         Raises ParameterError, DataError; GRU4RecError when the loss is no longer
         finite.
         """
-        self._validate()
-        self._validate_sessions(sessions)
+        self.validate()
+        self.validate_sessions(sessions)
+        if checkpoint is not None:
+            storage.prepare(checkpoint)  # before hours of training, not after
+        elif resume:
+            raise ParameterError(
+                "resume=True is not allowed without checkpoint; expected the directory"
+            )
+        self.interrupted = False
         device = pick_device(self.device)
         dtype = torch.float64 if self.precision == "float64" else torch.float32
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -157,6 +168,8 @@ class GRU4Rec(Recommender):
             done = 0
             if resume:
                 done = self._resume(checkpoint, step)
+                if done >= self.n_epochs:  # a kill may have left files behind
+                    self._save_checkpoint(checkpoint, step)
             self._train(sessions, step, done, checkpoint, callback, verbose)
         return self
 
@@ -191,7 +204,8 @@ class GRU4Rec(Recommender):
                 f"{self.n_epochs}; the model keeps what it has learnt so far",
                 stacklevel=3,
             )
-        self.network.eval()
+        finally:
+            self.network.eval()
 
     def _schedule(self, sessions, epoch):
         """The schedule of one epoch, shuffled by (seed, epoch) if asked."""
@@ -227,6 +241,7 @@ class GRU4Rec(Recommender):
             state, loss = step.run(state, chunk)
             total += loss
             bar.update((stop - start) * len(open_slots))
+        self.network.eval()
         mean_loss = total.item() / max(1, schedule.n_steps)
         if not np.isfinite(mean_loss):
             raise GRU4RecError(
@@ -245,9 +260,7 @@ class GRU4Rec(Recommender):
 
     @property
     def history(self):
-        return pd.DataFrame(
-            self._history, columns=["epoch", "loss", "steps", "events", "seconds"]
-        )
+        return pd.DataFrame(self._history, columns=HISTORY)
 
     def _new_network(self, n_items):
         embedding = self.layers[0] if self.embedding == "layersize" else self.embedding
@@ -269,17 +282,27 @@ class GRU4Rec(Recommender):
 
     def _grow(self, sessions):
         """Add rows for new items; old ones keep theirs. Returns sessions re-indexed."""
-        item_ids = np.union1d(self.item_ids, sessions.item_ids)
+        old, new = self.item_ids, sessions.item_ids
+        if old.dtype != new.dtype:  # numbers and text: all becomes text, as in align
+            old, new = (ids.astype(str).astype(object) for ids in (old, new))
+        item_ids = np.union1d(old, new)
         grown = self._new_network(len(item_ids)).to(self.network.output.dtype)
-        old_rows = torch.from_numpy(np.searchsorted(item_ids, self.item_ids))
+        old_rows = torch.from_numpy(np.searchsorted(item_ids, old))
         weights = {}
-        for name, value in self.network.cpu().state_dict().items():
-            if name in ("input", "output", "output_bias"):
-                table = grown.state_dict()[name]
-                table[old_rows] = value[:-1]
-                value = table
-            weights[name] = value
-        grown.load_state_dict(weights)
+        try:
+            for name, value in self.network.cpu().state_dict().items():
+                if name in ("input", "output", "output_bias"):
+                    table = grown.state_dict()[name]
+                    table[old_rows] = value[:-1]
+                    value = table
+                weights[name] = value
+            grown.load_state_dict(weights)
+        except (KeyError, RuntimeError) as error:
+            raise ParameterError(
+                "warm_start=True is not allowed once layers, feedforward, cell, "
+                "embedding or constrained_embedding have changed; expected those that "
+                "the model was trained with"
+            ) from error
         self.item_ids, self.network = item_ids, grown
         return sessions.align(item_ids, min_length=1)
 
@@ -288,8 +311,14 @@ class GRU4Rec(Recommender):
     def score_after(self, sessions, wanted):
         """Scores after the wanted clicks; see Recommender.score_after."""
         self._check_fitted()
-        with torch.inference_mode(), fast_products():
-            yield from self._score_after(sessions, wanted)
+        chunks = self._score_after(sessions, wanted)
+        while True:
+            # Not around the yield: the caller's own work keeps its own settings.
+            with torch.no_grad(), fast_products():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
 
     def _score_after(self, sessions, wanted):
         network = self.network.eval()
@@ -342,7 +371,7 @@ class GRU4Rec(Recommender):
         with storage.reading(path):
             model = cls(**description["parameters"])
             model.device = device
-            model._validate()
+            model.validate()
             model._set_weights(description, tensors)
         return model
 
@@ -358,17 +387,25 @@ class GRU4Rec(Recommender):
         return {f"network.{k}": v for k, v in self.network.state_dict().items()}
 
     def _set_weights(self, description, tensors):
-        self.item_ids = np.array(
-            description["item_ids"],
-            dtype=np.int64 if isinstance(description["item_ids"][0], int) else object,
-        )
-        self._history = description["history"]
-        self.network = self._new_network(len(self.item_ids))
+        ids = description["item_ids"]
+        kinds = {type(item) for item in ids}
+        if kinds not in ({int}, {str}) or any(a >= b for a, b in pairwise(ids)):
+            raise ValueError("item_ids must be integers or text, sorted, each once")
+        self.item_ids = np.array(ids, dtype=np.int64 if kinds == {int} else object)
+        self._history = [{k: run[k] for k in HISTORY} for run in description["history"]]
+        self.history.astype(float)  # or these were no numbers
         prefix = "network."
         weights = {
-            k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)
+            k[len(prefix) :]: v.clone()
+            for k, v in tensors.items()
+            if k.startswith(prefix)
         }
-        self.network.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+        dtypes = {w.dtype for w in weights.values()}
+        if dtypes not in ({torch.float32}, {torch.float64}):
+            raise ValueError("the weights must be float32 or float64")
+        with torch.device("meta"):  # sizes in a damaged file may be far too large
+            self.network = self._new_network(len(ids))
+        self.network.load_state_dict(weights, assign=True)
         self.network.to(pick_device(self.device)).eval()
 
     def _save_checkpoint(self, path, step):
@@ -377,10 +414,6 @@ class GRU4Rec(Recommender):
 
     def _resume(self, path, step):
         """Load weights and optimiser state; the number of epochs that are done."""
-        if path is None:
-            raise ParameterError(
-                "resume=True is not allowed without checkpoint; expected the directory"
-            )
         if not storage.exists(path):
             return 0
         description, tensors = storage.load(path)
@@ -398,15 +431,21 @@ class GRU4Rec(Recommender):
                     "same sessions, or use warm_start for new ones"
                 )
             self._history = description["history"]
+            if not any(name.startswith("optimizer.") for name in tensors):
+                raise ModelFileError(
+                    f"{path}: a finished model, without the optimiser's state; expected "
+                    "a checkpoint, or use load and warm_start to train it further"
+                )
             for name, weights in self._tensors().items():
                 weights.copy_(tensors[name])
             for name, state in step.optimizer.state_dict().items():
                 state.copy_(tensors[f"optimizer.{name}"])
-        return len(self._history)
+            return self._history[-1]["epoch"]
 
     # ---- checks
 
-    def _validate(self):
+    def validate(self):
+        """Check the arguments. ParameterError says which one is not allowed."""
         for name in ("layers", "feedforward"):
             sizes = getattr(self, name)
             if not isinstance(sizes, list | tuple) or (name == "layers" and not sizes):
@@ -467,7 +506,8 @@ class GRU4Rec(Recommender):
                 "device='cpu'"
             )
 
-    def _validate_sessions(self, sessions):
+    def validate_sessions(self, sessions):
+        """Check that there is something to learn. DataError says what is missing."""
         pairs = sessions.n_clicks - sessions.n_sessions
         if sessions.n_items < 2:
             raise DataError(
@@ -514,11 +554,15 @@ class LiveSession:
         network = self.model.network
         with fast_products():
             scores = network.scores(self.hidden)[0]  # (I,)
-        best, items = scores.topk(min(k, network.n_items))
+        k = min(k, network.n_items)
+        # Equal scores stand in the order of the vocabulary.
+        good = (scores >= scores.topk(k).values[-1]).nonzero()[:, 0]
+        best = scores[good].sort(descending=True, stable=True)
+        items = good[best.indices[:k]]
         return pd.DataFrame(
             {
                 "item": self.model.item_ids[items.cpu().numpy()],
-                "score": best.cpu().numpy(),
+                "score": best.values[:k].cpu().numpy(),
             }
         )
 

@@ -25,7 +25,8 @@ class NegativeSampler:
 
     def __init__(self, support, alpha):
         self.alpha = alpha
-        weight = np.asarray(support, float) ** alpha
+        support = np.asarray(support, float)
+        weight = (support / support.max()) ** alpha  # at most 1: no overflow
         self.probability = weight / weight.sum()  # (I,)
         self.share, self.alias = _alias_table(self.probability)
 

@@ -24,14 +24,8 @@ FORMAT = 1
 def save(path, description, tensors):
     """Write a model directory. ModelFileError if path is a file or not writable."""
     path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        others = [p.name for p in path.iterdir() if not _ours(p)]
-        if others and not exists(path):
-            raise ModelFileError(
-                f"{path}: the directory holds other files ({others[0]}, ...); "
-                "expected an empty or new one, or a model to replace"
-            )
+    prepare(path)
+    with _writing(path):
         data = tensors_to_bytes({k: v.cpu().contiguous() for k, v in tensors.items()})
         digest = hashlib.sha256(data).hexdigest()
         weights = f"weights-{digest[:16]}.safetensors"
@@ -40,13 +34,21 @@ def save(path, description, tensors):
         _write(path / weights, data)
         _write(path / "model.json", text.encode())
         for old in path.iterdir():
-            if _ours(old) and old.name not in (weights, "model.json"):
+            if is_model_file(old) and old.name not in (weights, "model.json"):
                 old.unlink()
-    except OSError as error:
+
+
+def prepare(path):
+    """Make the directory, if need be. ModelFileError if no model may go there."""
+    path = Path(path)
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        others = [p.name for p in path.iterdir() if not is_model_file(p)]
+    if others and not exists(path):
         raise ModelFileError(
-            f"{path}: cannot be written: {error.strerror or error}; choose a directory "
-            "that you may write to"
-        ) from error
+            f"{path}: the directory holds other files ({others[0]}, ...); "
+            "expected an empty or new one, or a model to replace"
+        )
 
 
 def load(path):
@@ -100,6 +102,17 @@ def reading(path):
         ) from error
 
 
+@contextmanager
+def _writing(path):
+    try:
+        yield
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: cannot be written: {error.strerror or error}; choose a directory "
+            "that you may write to"
+        ) from error
+
+
 def _write(path, data):
     """Write a file under its name only once all of it is on the disk."""
     unfinished = path.with_name(path.name + ".tmp")
@@ -110,7 +123,8 @@ def _write(path, data):
     os.replace(unfinished, path)
 
 
-def _ours(path):
+def is_model_file(path):
+    """Whether a file's name is one that ``save`` gives, finished or not."""
     name = path.name.removesuffix(".tmp")
     return name == "model.json" or (
         name.startswith("weights-") and name.endswith(".safetensors")
