@@ -1,0 +1,5 @@
+"""What the lessons show and what they let one move: figures, widgets.
+
+This part imports the library; the library never imports it.  It needs the packages of
+the `course` extra: ``pip install "gru4rec-lite[course]"``, or `make setup`.
+"""
