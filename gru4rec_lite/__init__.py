@@ -4,29 +4,37 @@ One module, one lesson: sessions (01), network (02, 03), batching (04), sampling
 losses (05, 09), evaluation and baselines (06), optim, training and gru4rec (07).
 """
 
-from .baselines import BASELINES, BPRMF, POP, SPOP, ItemKNN, Markov
-from .errors import DataError, GRU4RecError, ModelFileError, ParameterError
-from .evaluation import compare, evaluate
-from .gru4rec import GRU4Rec
-from .sessions import Sessions
-from .settings import presets
-from .shop import load_shop
+from importlib import import_module
 
-__all__ = [
-    "BASELINES",
-    "BPRMF",
-    "POP",
-    "SPOP",
-    "DataError",
-    "GRU4Rec",
-    "GRU4RecError",
-    "ItemKNN",
-    "Markov",
-    "ModelFileError",
-    "ParameterError",
-    "Sessions",
-    "compare",
-    "evaluate",
-    "load_shop",
-    "presets",
-]
+# Names and the modules they live in. A module is imported when it is first asked for:
+# PyTorch takes seconds to load, and ``gru4rec-lite --help`` does not need it.
+_HOME = {
+    "BASELINES": "baselines",
+    "BPRMF": "baselines",
+    "POP": "baselines",
+    "SPOP": "baselines",
+    "ItemKNN": "baselines",
+    "Markov": "baselines",
+    "DataError": "errors",
+    "GRU4RecError": "errors",
+    "ModelFileError": "errors",
+    "ParameterError": "errors",
+    "compare": "evaluation",
+    "evaluate": "evaluation",
+    "GRU4Rec": "gru4rec",
+    "Sessions": "sessions",
+    "presets": "settings",
+    "load_shop": "shop",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -331,13 +331,13 @@ def train(
     if device != "auto":
         settings["device"] = device
     model = GRU4Rec(**settings)
-    model._validate()
+    model.validate()
     pick_device(model.device)
     if save:
         _check_target(save, resume)
     sessions = Sessions.read(log, **columns)
     with about(log):
-        model._validate_sessions(sessions)
+        model.validate_sessions(sessions)
     if test:
         test = Sessions.read(test, **columns).align(sessions.item_ids)
 
@@ -580,7 +580,7 @@ def tune(
     settings = parse_settings(GRU4Rec, settings) | {"device": device}
     train = Sessions.read(log, **columns)
     with about(log):
-        GRU4Rec()._validate_sessions(train)
+        GRU4Rec().validate_sessions(train)
     valid = Sessions.read(valid, **columns).align(train.item_ids)
     result = search(
         train, valid, trials, storage, settings, seed or 0, metric, report=say
@@ -620,7 +620,7 @@ def _check_target(directory, resume):
                     "of its training; expected what --checkpoint has written"
                 )
     elif path.is_dir():
-        others = [p.name for p in path.iterdir() if not storage._ours(p)]
+        others = [p.name for p in path.iterdir() if not storage.is_model_file(p)]
         if others:
             raise ModelFileError(
                 f"--save {directory}: the directory holds other files ({others[0]}); "

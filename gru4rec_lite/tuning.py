@@ -1,10 +1,10 @@
 """Search for good parameters with Optuna (lesson 11).
 
-What is searched, and how far, follows the authors' own search for their published
-settings (Hidasi & Czapp 2023, arXiv 2307.14956): loss, batch size, learning rate,
-momentum, both dropouts, sample_alpha, and what belongs to the loss.  Optuna proposes
-settings (tree-structured Parzen estimator, Bergstra et al. 2011) and stops a trial
-that after some epoch is worse than the median of the others at that epoch.
+What is searched is what the published settings (Hidasi & Czapp 2023, arXiv 2307.14956)
+vary, and somewhat beyond their range: loss, batch size, learning rate, momentum,
+both dropouts, sample_alpha, and what belongs to the loss.  Optuna proposes settings
+(tree-structured Parzen estimator, Bergstra et al. 2011) and stops a trial that after
+some epoch is worse than the median of the others at that epoch.
 """
 
 import zlib
@@ -55,7 +55,7 @@ def search(
     check_integer("seed", seed, minimum=0)
     check_choice("metric", metric, METRICS)
     fixed = _with_implied(fixed or {})
-    GRU4Rec(**fixed)._validate()
+    GRU4Rec(**fixed).validate()
     study = _open_study(optuna, storage)
     _check_task(study, storage, train, valid, fixed, metric, ties, seed)
 

@@ -376,7 +376,7 @@ def test_settings_are_typed_as_the_defaults_are():
         "constrained_embedding": False, "embedding": "layersize", "loss": "bpr-max",
         "dropout_p_embed": 0.0,
     }  # fmt: skip
-    GRU4Rec(**(settings | {"feedforward": [8]}))._validate()
+    GRU4Rec(**(settings | {"feedforward": [8]})).validate()
     assert cli.parse_settings(GRU4Rec, ["embedding=64"]) == {"embedding": 64}
     for name in GRU4Rec().parameters():  # every parameter can be set
         with pytest.raises(ParameterError, match="NAME=VALUE"):

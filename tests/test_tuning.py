@@ -43,7 +43,7 @@ def test_every_proposal_is_allowed_and_fixed_parameters_stay_fixed():
     losses = set()
     for _ in range(60):
         settings = suggest(study.ask(), 1000, fixed)
-        GRU4Rec(**settings)._validate()
+        GRU4Rec(**settings).validate()
         assert fixed.items() <= settings.items()
         losses.add(settings["loss"])
         for value in settings.values():
@@ -74,7 +74,7 @@ def test_a_fixed_parameter_decides_what_goes_with_it(fixed, implied):
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
         settings = suggest(study.ask(), 100, tuning._with_implied(fixed))
         assert settings[name] == value
-        GRU4Rec(**settings)._validate()
+        GRU4Rec(**settings).validate()
 
 
 def test_a_search_that_goes_on_ends_in_the_same_result(train, valid, tmp_path):
