@@ -570,7 +570,7 @@ def test_order_of_the_recommenders(shop, rivals):
 
 @pytest.mark.slow
 def test_gru4rec_stands_between_markov_and_oracle(shop, rivals):
-    model = GRU4Rec(**presets["shop"]).fit(shop.train)
+    model = GRU4Rec(**presets["shop"] | {"n_epochs": 3}).fit(shop.train)
     markov, gru, oracle = (
         evaluate(m, shop.test, progress=False) for m in (rivals[-1], model, shop.oracle)
     )
