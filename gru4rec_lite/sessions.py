@@ -198,11 +198,8 @@ class Sessions:
         together = np.count_nonzero(change) + 1 == len(session_ids)
         if not together or not np.all((times[1:] >= times[:-1]) | change):
             order = np.lexsort((times, session_codes))  # stable: ties as in the file
-            session_codes, items, times = (
-                session_codes[order],
-                items[order],
-                times[order],
-            )
+            session_codes = session_codes[order]
+            items, times = items[order], times[order]
             change = session_codes[1:] != session_codes[:-1]
         starts = np.flatnonzero(change) + 1
         offsets = np.concatenate([[0], starts, [len(items)]])  # (S + 1,)
@@ -220,7 +217,11 @@ class Sessions:
         )
 
     def write(self, path) -> None:
-        """Write a TSV that `read` gives back unchanged; gzip when named ``.gz``."""
+        """Write a TSV that `read` gives back unchanged; gzip when named ``.gz``.
+
+        Only a column of text in which every ID happens to be an integer comes back as
+        integers.  Raises DataError if the file cannot be written.
+        """
         packed = os.fspath(path).endswith(".gz")
         ids = (*self.session_ids.tolist(), *self.item_ids.tolist())
         returns = any("\r" in name for name in ids if isinstance(name, str))
