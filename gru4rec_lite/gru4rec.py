@@ -206,6 +206,10 @@ class GRU4Rec(Recommender):
             )
         finally:
             self.network.eval()
+            # Out of the optimiser's memory: where weights lie decides on the last digit
+            # of a product, and a loaded model shall have the same scores.
+            for weights in self.network.parameters():
+                weights.data = weights.data.clone()
 
     def _schedule(self, sessions, epoch):
         """The schedule of one epoch, shuffled by (seed, epoch) if asked."""
@@ -367,6 +371,7 @@ class GRU4Rec(Recommender):
 
         Raises ModelFileError if the directory holds no whole model.
         """
+        pick_device(device)  # a ParameterError, not the file's fault
         description, tensors = storage.load(path)
         with storage.reading(path):
             model = cls(**description["parameters"])
@@ -418,23 +423,25 @@ class GRU4Rec(Recommender):
             return 0
         description, tensors = storage.load(path)
         with storage.reading(path):
-            same = {k: _plain(v) for k, v in self.parameters().items()}
-            for name, saved in description["parameters"].items():
-                if name not in ("n_epochs", "device") and saved != same.get(name):
-                    raise ParameterError(
-                        f"{name}={same.get(name)!r} is not allowed; expected "
-                        f"{saved!r}, with which the checkpoint {path} was begun"
-                    )
-            if description["item_ids"] != self.item_ids.tolist():
-                raise DataError(
-                    f"the checkpoint {path} was begun on other items; resume with the "
-                    "same sessions, or use warm_start for new ones"
+            parameters = dict(description["parameters"])
+            item_ids, self._history = description["item_ids"], description["history"]
+        same = {k: _plain(v) for k, v in self.parameters().items()}
+        for name, saved in parameters.items():
+            if name not in ("n_epochs", "device") and saved != same.get(name):
+                raise ParameterError(
+                    f"{name}={same.get(name)!r} is not allowed; expected {saved!r}, "
+                    f"with which the checkpoint {path} was begun"
                 )
-            self._history = description["history"]
+        if item_ids != self.item_ids.tolist():
+            raise DataError(
+                f"the checkpoint {path} was begun on other items; resume with the "
+                "same sessions, or use warm_start for new ones"
+            )
+        with storage.reading(path):
             if not any(name.startswith("optimizer.") for name in tensors):
                 raise ModelFileError(
-                    f"{path}: a finished model, without the optimiser's state; expected "
-                    "a checkpoint, or use load and warm_start to train it further"
+                    f"{path}: a finished model, without the optimiser's state; "
+                    "expected a checkpoint, or load it and use warm_start"
                 )
             for name, weights in self._tensors().items():
                 weights.copy_(tensors[name])

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
-from .errors import GRU4RecError, ModelFileError
+from .errors import ModelFileError
 
 FORMAT = 1
 
@@ -88,7 +88,7 @@ def reading(path):
     """Turn whatever a damaged model raises into a ModelFileError that says where."""
     try:
         yield
-    except GRU4RecError:
+    except ModelFileError:
         raise
     except (
         OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
