@@ -317,7 +317,7 @@ def weights_of(network):
     weights = {}
     for name, value in network.state_dict().items():
         item_matrix = name in ("input", "output", "output_bias")
-        weights[name] = (value[:-1] if item_matrix else value).clone()
+        weights[name] = (value[:-1] if item_matrix else value).cpu().clone()
     return weights
 
 
@@ -369,7 +369,7 @@ class Training:
         return largest_difference(weights_of(self.model.network), reference.weights)
 
 
-def train_package(sessions, n_steps, **parameters):
+def train_package(sessions, n_steps, device="cpu", **parameters):
     """Fit in float64 for at least n_steps.
 
     Recording starts after a first epoch, when biases are no longer zero; the optimiser
@@ -379,7 +379,7 @@ def train_package(sessions, n_steps, **parameters):
         "loss": "cross-entropy", "layers": [6], "batch_size": 5, "learning_rate": 0.1,
         "momentum": 0.3, "sample_alpha": 0.6, "n_sample": 0, **parameters,
     }  # fmt: skip
-    model = GRU4Rec(**parameters, n_epochs=1, precision="float64", device="cpu")
+    model = GRU4Rec(**parameters, n_epochs=1, precision="float64", device=device)
     model.fit(sessions, verbose=False)
     model.n_epochs = int(np.ceil(n_steps / model.history.loc[0, "steps"]))
     start = weights_of(model.network)

@@ -114,7 +114,7 @@ def test_unused_rows_stay_bit_for_bit(tmp_path, name, n_sample, mode):
         assert (state[:-1:2] != 0).any()
 
 
-def test_repeated_rows_are_added_up_first(tmp_path):
+def test_repeated_rows_are_added_up_first():
     """Two slots with the same click and target: one move, by the sum of both gradients.
 
     With Adagrad, two moves by half of it would end elsewhere.
@@ -130,7 +130,7 @@ def test_repeated_rows_are_added_up_first(tmp_path):
     network = model.network.train()
     x = before["input"][[0, 0]].requires_grad_()
     hidden, _ = network(x, network.initial_state(2))
-    model.fit(twice, warm_start=True, checkpoint=tmp_path, verbose=False)
+    model.fit(twice, warm_start=True, verbose=False)
     after = weights_of(model.network)
     changed = (after["input"] != before["input"]).any(1)
     assert changed.tolist() == [True, False, False]

@@ -1,7 +1,15 @@
 """The package equals a slow, plain GRU4Rec, step by step, in every mode."""
 
+from contextlib import nullcontext
+from unittest.mock import patch
+
 import pytest
-from reference import random_lists, sessions_from, train_package
+import torch
+from reference import random_lists, sessions_from, train_package, weights_of
+
+from gru4rec_lite import GRU4Rec, gru4rec, optim
+from gru4rec_lite.fast import FastStep
+from gru4rec_lite.training import RecordedStep
 
 SESSIONS = sessions_from(random_lists(n_sessions=40, n_items=30))
 MODES = {
@@ -74,3 +82,58 @@ def test_optimisers_equal_the_reference(mode, rule, momentum):
 )
 def test_special_cases_equal_the_reference(parameters):
     compare(60, **parameters)
+
+
+# The step is written several times, for speed. All of them are the same step.
+
+
+def recorded_step(self, new_step=GRU4Rec._new_step):
+    return RecordedStep(new_step(self))
+
+
+def rehearse_only(self, step):
+    """In place of a CUDA graph, which does the same again as often as asked."""
+    step()
+    return step
+
+
+WAYS = {
+    "autograd": lambda: patch.object(FastStep, "fits", lambda network: False),
+    "not compiled": lambda: patch.object(optim, "njit", None),
+    "small blocks": lambda: patch.multiple(optim, BLOCK=40, njit=None),
+    "short chunks": lambda: patch.object(gru4rec, "CHUNK", 3),
+    "recorded": lambda: patch.object(GRU4Rec, "_new_step", recorded_step),
+}
+
+
+@pytest.mark.parametrize("mode", ["one-hot", "shared"])
+@pytest.mark.parametrize("loss", ["xe-logq", "bpr-max"])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_step_equals_the_reference(way, loss, mode):
+    with WAYS[way](), patch.object(RecordedStep, "_capture", rehearse_only):
+        compare(60, n_sample=9, layers=[7, 6], **MODES[mode], **LOSSES[loss])
+
+
+@pytest.mark.parametrize("loss", ["xe", "bpr-max"])
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_through_dropout(mode, loss):
+    """By hand as by autograd, with the same random numbers."""
+    models = []
+    for way in (WAYS["autograd"](), nullcontext()):
+        model = GRU4Rec(
+            layers=[7, 6], n_epochs=2, n_sample=9, batch_size=5, precision="float64",
+            dropout_p_embed=0.3, dropout_p_hidden=0.4, device="cpu",
+            **MODES[mode], **LOSSES[loss],
+        )  # fmt: skip
+        with way:
+            models.append(model.fit(SESSIONS, verbose=False))
+    autograd, by_hand = (weights_of(model.network) for model in models)
+    for name, weights in autograd.items():
+        torch.testing.assert_close(by_hand[name], weights, rtol=0, atol=1e-9)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("mode", MODES)
+def test_cuda_equals_the_reference(mode, loss):
+    compare(n_sample=9, device="cuda", **MODES[mode], **LOSSES[loss])
