@@ -85,7 +85,7 @@ def bars(values, xlabel: str, title: str = "", percent: bool = False, mark=()):
     axes.grid(axis="y", visible=False)
     axes.set(xlabel=xlabel, ylabel=values.index.name or "", title=title)
     if percent:
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     else:
         thousands(axes.xaxis)
     return figure
@@ -128,34 +128,35 @@ def click_path(items, pauses=(), question: bool = True):
         unknown = question and n == len(items)
         axes.add_patch(
             FancyBboxPatch(
-                (n - 0.3, -0.4), 0.6, 0.8, boxstyle="round,pad=0,rounding_size=0.08",
+                (n - 0.34, -0.4), 0.68, 0.8,
+                boxstyle="round,pad=0,rounding_size=0.08",
                 facecolor="white" if unknown else SKY, edgecolor=NAVY,
                 linestyle="--" if unknown else "-",
             )
         )  # fmt: skip
-        size = 16 if unknown else 9
+        size = 16 if unknown else 8.5
         axes.text(n, 0, label, ha="center", va="center", fontsize=size)
         if n > 0:
             axes.annotate(
-                "", (n - 0.31, 0), (n - 0.69, 0),
+                "", (n - 0.35, 0), (n - 0.65, 0),
                 arrowprops={"arrowstyle": "->", "color": NAVY},
             )  # fmt: skip
             if n <= len(steps):
-                axes.text(n - 0.5, 0.1, steps[n - 1], ha="center", fontsize=8)
+                axes.text(n - 0.5, 0.1, steps[n - 1], ha="center", fontsize=7.5)
     axes.set(xlim=(-0.4, max(len(labels), 6) - 0.6), ylim=(-0.5, 0.6))
     axes.set_axis_off()
     return figure
 
 
 def shares(table, title: str = ""):
-    """A table of fractions as a heat map with the numbers in it; rows add up to 1.
+    """A table of fractions as a heat map with the numbers in it.
 
     table : DataFrame; the names of its index and columns label the axes
     """
     figure, axes = new_figure(height=1.4 + 0.45 * len(table))
     sns.heatmap(
         table, annot=True, fmt=".1%", cmap="Blues", vmin=0, ax=axes, linewidths=1,
-        cbar_kws={"label": "share of the row", "format": PercentFormatter(1, 0)},
+        cbar_kws={"label": "share", "format": PercentFormatter(1, 0)},
     )  # fmt: skip
     axes.set(xlabel=table.columns.name, ylabel=table.index.name, title=title)
     axes.tick_params(axis="x", rotation=30)
