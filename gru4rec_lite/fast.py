@@ -11,7 +11,6 @@ import torch
 
 from .losses import softmax_loss
 from .network import GRU, dropout_mask
-from .optim import blocks
 from .training import Step, add_rows
 
 
@@ -151,22 +150,14 @@ def gru_gradient(g, h, rz, n, u_n):
 
 
 def loss_and_gradient(loss, scores, target, log_count):
-    """The loss, a 0-d tensor, and its gradient by the scores (b, U).
-
-    Rows do not depend on each other: a pairwise loss, which passes over the scores two
-    dozen times, takes as many at a time as fit the cache.
-    """
+    """The loss, a 0-d tensor, and its gradient by the scores (b, U)."""
     if loss is softmax_loss:  # softmax, less 1 at the target
         own = target[:, None]  # (b, 1)
         log_p = torch.log_softmax(scores + log_count, 1)  # (b, U)
         mean = (log_count[target] - log_p.gather(1, own)[:, 0]).mean()
         one = scores.new_ones(()).expand_as(own)
         return mean, log_p.exp_().scatter_add_(1, own, -one).mul_(1 / len(scores))
-    gradient, total = torch.empty_like(scores), 0
-    for part in blocks(scores):
-        some = scores[part].detach().requires_grad_()
-        with torch.enable_grad():
-            cost = loss(some, target[part], log_count) * (len(some) / len(scores))
-        gradient[part] = torch.autograd.grad(cost, some)[0]
-        total += cost.detach()
-    return total, gradient
+    scores = scores.detach().requires_grad_()
+    with torch.enable_grad():
+        mean = loss(scores, target, log_count)
+    return mean.detach(), torch.autograd.grad(mean, scores)[0]
