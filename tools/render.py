@@ -20,8 +20,13 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbclient.output_widget import OutputWidget
 
 # Sums in floating point depend on how many threads share them, so notebooks are
-# rendered and compared with the same number on every machine.
-KERNEL_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2"}
+# rendered and compared with the same number on every machine. PASSIVE: threads that
+# wait give up their core, or a busy machine would get nowhere.
+KERNEL_ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
