@@ -335,12 +335,12 @@ def test_interrupt_within_an_epoch(tmp_path, call):
     with patch.object(NegativeSampler, "draw", interrupted_draw):
         with pytest.warns(UserWarning, match="interrupted in epoch 1"):
             model.fit(SESSIONS, verbose=False)
-    assert len(model.history) == 0
+    assert len(model.history) == 0 and model.interrupted
     check_usable(model, tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(SESSIONS, verbose=False)
-    assert same_weights(model, fitted())
+    assert same_weights(model, fitted()) and not model.interrupted
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "bpr-max"])

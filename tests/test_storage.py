@@ -254,6 +254,23 @@ def test_killed_at_any_moment_of_the_first_save(tmp_path, model):
     assert 7 <= n < 99
 
 
+def test_files_are_written_under_another_name(tmp_path, model):
+    """And get their own by renaming, so that half of one is never seen under it."""
+    written, watching = [], True
+
+    def hook(event, arguments):
+        if watching and event == "open" and str(arguments[0]).startswith(str(tmp_path)):
+            flags = arguments[2] or 0
+            if flags & (os.O_WRONLY | os.O_RDWR):
+                written.append(Path(arguments[0]).name)
+
+    sys.addaudithook(hook)  # which nobody can remove, but it can be made deaf
+    model.save(tmp_path)
+    watching = False
+    assert len(written) == 2
+    assert not set(written) & files(tmp_path)
+
+
 # ---- checkpoints
 
 DROPOUT = {"dropout_p_embed": 0.2, "dropout_p_hidden": 0.3}
