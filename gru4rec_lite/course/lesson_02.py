@@ -40,10 +40,10 @@ def one_unit(inputs, states: dict):
     figure = Figure(figsize=(WIDTH, 0.6 + 2.1 * rows), layout="constrained")
     columns = min(2, len(states))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    clicks = np.arange(1, len(inputs) + 1)
+    inputs, clicks = np.asarray(inputs), np.arange(1, len(inputs) + 1)
     for axes, (title, state) in zip(panels.flat, states.items(), strict=False):
         said = axes.bar(clicks, inputs, color=GREY, alpha=0.45, width=0.5)
-        (kept,) = axes.plot(clicks, state, color=NAVY, marker="o", lw=2)
+        (kept,) = axes.plot(clicks, np.asarray(state), color=NAVY, marker="o", lw=2)
         axes.axhline(0, color=GREY, lw=1)
         axes.set(title=title, ylim=(-1.25, 1.25), xticks=clicks)
     for axes in panels[-1]:
@@ -63,7 +63,7 @@ def gate_maps(gates: dict, clicks):
     clicks : (T,) labels
     """
     figure, panels = new_figure(len(gates), height=4.6, sharey=True, squeeze=False)
-    order = np.argsort(np.mean(next(iter(gates.values())), axis=0))[::-1]
+    order = np.argsort(np.asarray(next(iter(gates.values()))).mean(axis=0))[::-1]
     for axes, (title, values) in zip(panels[0], gates.items(), strict=True):
         sns.heatmap(
             np.asarray(values).T[order], ax=axes, vmin=0, vmax=1, cmap="cividis",
@@ -90,8 +90,8 @@ def compared(recall, ceiling: float):
         )  # fmt: skip
     axes.axvline(ceiling, color=VERMILION, ls="--")
     axes.text(
-        ceiling, 0.5, f"oracle {ceiling:.3f} ", color=VERMILION, ha="right", va="center",
-        transform=axes.get_xaxis_transform(),
+        ceiling, 0.5, f"oracle {ceiling:.3f} ", color=VERMILION, ha="right",
+        va="center", transform=axes.get_xaxis_transform(),
     )  # fmt: skip
     axes.margins(x=0.15, y=0.35)
     axes.invert_yaxis()
