@@ -108,7 +108,8 @@ def snapshot(schedule, names, session, states, step):
             continue
         for unit, value in enumerate(state):
             bottom.text(
-                unit, slot, f"{round(float(value), 1) + 0.0:+.1f}", ha="center", va="center", fontsize=9,
+                unit, slot, f"{round(float(value), 1) + 0.0:+.1f}", fontsize=9,
+                ha="center", va="center",
                 color="white" if abs(value) > 0.6 else "black",
             )  # fmt: skip
     bottom.set_yticks(range(n_slots))
