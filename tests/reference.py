@@ -22,6 +22,8 @@ import torch
 from gru4rec_lite import GRU4Rec, Sessions
 from gru4rec_lite.sampling import NegativeSampler
 
+torch.set_num_threads(1)  # on matrices this small, more threads only get in the way
+
 MISTAKES = {
     "state kept": "hidden state not reset at a session change",
     "wrong slot reset": "the neighbour's hidden state reset at a session change",
