@@ -6,18 +6,27 @@ from playwright.sync_api import expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_stepper_goes_through_the_schedule(notebook):
+def test_schedule_is_redrawn_when_the_sliders_move(notebook):
     notebook.open("notebooks/04_session_parallel_mini_batches.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
 
+    # The number of slots.
+    output = notebook.output("interact(draw, B=slider)")
+    figure = output.locator("img")
+    expect(figure).to_have_count(1)
+    before = figure.get_attribute("src")
+    output.get_by_role("slider").press("ArrowRight")
+    expect(figure).not_to_have_attribute("src", before)
+
+    # The stepper: picture and table of the batch.
     output = notebook.output("lesson_04.Stepper(")
-    expect(output.locator("table")).to_contain_text("running-shoes")
-    before = output.locator("img").get_attribute("src")
-    handle = output.get_by_role("slider").first
-    handle.focus()
+    figure, table = output.locator("img"), output.locator("table")
+    expect(table).to_contain_text("running-shoes")
+    before = figure.get_attribute("src")
     for _ in range(4):
-        handle.press("ArrowRight")
-    expect(output.locator("table")).to_contain_text("camera-bag")
-    expect(output.locator("img")).not_to_have_attribute("src", before)
+        output.get_by_role("slider").press("ArrowRight")
+    expect(table).to_contain_text("camera-bag")
+    expect(figure).not_to_have_attribute("src", before)
+    notebook.wait_idle()
     assert notebook.errors() == []

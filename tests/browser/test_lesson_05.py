@@ -13,12 +13,13 @@ def test_dials_redraw_their_figures(notebook):
 
     for part in ("interact(draw, alpha=dial)", "interact(draw, score=slider)"):
         output = notebook.output(part)
-        picture = output.locator("img")
-        before = picture.get_attribute("src")
-        handle = output.get_by_role("slider").first
-        handle.focus()
-        handle.press("ArrowRight")
-        expect(picture).not_to_have_attribute("src", before)
-    formulas = notebook.cell("def split(scores)").page.locator("mjx-container")
+        figure = output.locator("img")
+        expect(figure).to_have_count(1)
+        before = figure.get_attribute("src")
+        output.get_by_role("slider").press("ArrowRight")
+        expect(figure).not_to_have_attribute("src", before)
+        notebook.wait_idle()
+
+    formulas = notebook.page.locator("mjx-container")
     expect(formulas.first).to_be_visible()
     assert notebook.errors() == []
