@@ -18,9 +18,9 @@ def test_gru_gates_redraw_when_sliders_move(notebook):
         expect(figure).to_have_count(1)
         before = figure.get_attribute("src")
         slider = output.get_by_role("slider").nth(n)
-        value = slider.get_attribute("aria-valuenow")
+        value = slider.get_attribute("aria-valuetext")
         slider.press("ArrowLeft")
-        expect(slider).not_to_have_attribute("aria-valuenow", value)
+        expect(slider).not_to_have_attribute("aria-valuetext", value)
         expect(figure).not_to_have_attribute("src", before)
         notebook.wait_idle()
     assert notebook.errors() == []
