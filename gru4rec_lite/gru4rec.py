@@ -60,7 +60,8 @@ class GRU4Rec(Recommender):
         ``embedding`` is then not read.
     bpreg : score regularisation of BPR-max.
     elu_param : ELU on the scores before BPR-max, 0 for none.
-    logq : strength of the popularity correction, cross-entropy only.
+    logq : strength of the popularity correction, cross-entropy only; set it to 1 where
+        negatives are drawn by popularity, in-batch ones among them.
     feedforward : units of layers between the last recurrent one and the scores.
     cell : "gru", "lstm" or "rnn".
     optimizer : "adagrad", "sgd", "rmsprop" or "adam" (which has no momentum argument).
