@@ -61,7 +61,9 @@ def start(*args, cwd, code=None, **options):
         "OMP_NUM_THREADS": "1",  # bits depend on the number of threads
     }
     return subprocess.Popen(
-        [sys.executable, *program, *map(str, args)], cwd=cwd, env=environment,
+        # A job in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        args=[sys.executable, *program, *map(str, args)], cwd=cwd, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
