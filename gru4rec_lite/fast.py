@@ -11,11 +11,15 @@ import torch
 
 from .losses import softmax_loss
 from .network import GRU, dropout_mask
-from .training import Step, add_rows
+from .training import Step
 
 
 class FastStep(Step):
     """The same step as ``Step``, in as few passes over memory as possible."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.spaces = {}  # memory that is used again at every step
 
     @staticmethod
     def fits(network):
@@ -72,15 +76,7 @@ class FastStep(Step):
                 g = self._product(g_input, cell.weight_ih)  # (b, D)
         g_x = g if mask_embed is None else g.mul_(mask_embed)
 
-        g_input = g_output if shared else torch.zeros_like(table)
-        add_rows(g_input, one.input_place, g_x)
-        g_rows = {
-            "output": (one.rows, g_output),
-            "output_bias": (one.bias_rows, g_bias),
-        }
-        if not shared:
-            g_rows["input"] = one.input_rows, g_input
-        self.optimizer.step(g_rows)
+        self.update(one, table, g_x, g_output, g_bias)
         return new_state, (mean + one.shift).mul_(share)
 
     def _gru(self, cell, x, h):

@@ -153,7 +153,6 @@ class Step:
             tables["input"] = network.input
         self.dense = list(network.parameters())
         self.optimizer = RowSparse(rule, self.dense, tables, l2, grad_clip)
-        self.spaces = {}  # memory that is used again at every step
 
     def run(self, state, chunk):
         """All steps of a chunk. Returns the new hidden state and the sum of the
@@ -188,14 +187,27 @@ class Step:
         for place, g in zip(self.optimizer.gradients, g_dense, strict=True):
             place.copy_(g)
 
+        self.update(one, table, g_x, g_output, g_bias)
+        return state, cost.detach()
+
+    def update(self, one, table, g_x, g_output, g_bias):
+        """Move the weights, given the gradients of the rows in use.
+
+        table (V, D) : the input rows in use, which are the output rows when shared.
+        g_x (b, D), g_output (U, H), g_bias (U,) : gradients, may be changed; those
+        of the dense weights stand in ``optimizer.gradients``.
+        """
+        shared = self.network.shared
         # An item clicked in several slots gets the sum of their gradients.
         g_input = g_output if shared else torch.zeros_like(table)
-        add_rows(g_input, input_place, g_x)
-        g_rows = {"output": (rows, g_output), "output_bias": (bias_rows, g_bias)}
+        add_rows(g_input, one.input_place, g_x)
+        g_rows = {
+            "output": (one.rows, g_output),
+            "output_bias": (one.bias_rows, g_bias),
+        }
         if not shared:
             g_rows["input"] = one.input_rows, g_input
         self.optimizer.step(g_rows)
-        return state, cost.detach()
 
 
 class RecordedStep:
