@@ -11,11 +11,11 @@ NOTEBOOKS := notebooks $(wildcard solutions)
 # Jupyter refuses to run as root, which is who one is in most containers.
 ALLOW_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test lint render lesson results clean
+.PHONY: help setup lab test lint render lesson exercises results clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make .venv with the pinned packages; at once when nothing changed
 
@@ -38,6 +38,9 @@ render: setup ## Run all lessons and solutions anew, in order, and save their ou
 lesson: setup ## Run one lesson anew and save its outputs: make lesson N=04
 	$(if $(N),,$(error Say which lesson: make lesson N=04))
 	$(VENV)/bin/python tools/render.py notebooks/$(N)_*.ipynb
+
+exercises: setup ## Make exercises/ from solutions/: without solutions, for learners
+	$(VENV)/bin/python tools/exercises.py $(ARGS)
 
 # The lessons' tables are kept row by row: to measure one anew, delete its CSV file.
 results: setup ## Measure all recommenders, and what the lessons' tables lack (an hour)
