@@ -29,8 +29,8 @@ STEPS = [
 ]  # fmt: skip
 HEADING = re.compile(
     r"^## Exercise (?P<exercise>\d+\.\d+) · (?P<title>.+)\n\n"
-    r"\*difficulty (?P<difficulty>[1-5]) of 5 · importance (?P<importance>[1-5]) of 5 · "
-    r"(?P<minutes>\d+) minutes\*$",
+    r"\*difficulty (?P<difficulty>[1-5]) of 5 · "
+    r"importance (?P<importance>[1-5]) of 5 · (?P<minutes>\d+) minutes\*$",
     re.M,
 )
 
@@ -65,11 +65,7 @@ def readme(paths: list[Path]) -> str:
         title = nbformat.read(path, as_version=4).cells[0].source.split("\n")[0]
         title = title.lstrip("# ").split(" · ")[0]
         lines += [f"\n## [{title}]({path.name})\n", TABLE]
-        for one in found:
-            lines.append(
-                "| {exercise} | {title} | {difficulty} | {importance} | {minutes} |"
-                .format_map(one)
-            )
+        lines += ["| " + " | ".join(one.values()) + " |" for one in found]
     top = README.format(total=total, hours=round(minutes / 60))
     return top + "\n".join(lines) + "\n"
 
@@ -80,9 +76,9 @@ TABLE = """\
 README = """\
 # Exercises
 
-{total} exercises, some {hours} hours in all. Open a notebook in JupyterLab (`make lab`),
-write your code where it says so, and run the check below it: it tells you that you are
-right, or what is wrong. Two hints are folded under every exercise, and the solutions
+{total} exercises, some {hours} hours in all. Open a notebook in JupyterLab
+(`make lab`), write your code where it says so, and run the check below it: it tells you
+that you are right, or what is wrong. Two hints are folded under every exercise, and the solutions
 are in [solutions/](../solutions). Difficulty and importance go from 1 to 5.
 
 What you have passed so far is kept in `.progress.json` beside the notebooks; to see it,
@@ -110,10 +106,12 @@ def main():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             changed.append(name)
     if args.check:
-        sys.exit(
-            f"exercises/ differs from solutions/: {', '.join(changed)}. "
-            "Run `make exercises`." if changed else 0
-        )
+        if changed:
+            sys.exit(
+                f"exercises/ differs from solutions/: {', '.join(changed)}. "
+                "Run `make exercises`."
+            )
+        return
     folder.mkdir(exist_ok=True)
     for name in changed:
         if name in wanted:

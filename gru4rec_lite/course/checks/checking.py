@@ -163,8 +163,7 @@ def _as_array(value, expected, part, example):
     strings = np.asarray(expected).dtype.kind in "OUT" if _plain(expected) else False
     if array.dtype.kind not in ("OUT" if strings else "iufb"):
         raise CheckFailed(
-            f"{part} gives {_kind(value)}, expected "
-            f"{_kind(expected)}.{show(example)}"
+            f"{part} gives {_kind(value)}, expected {_kind(expected)}.{show(example)}"
         )
     return array
 
@@ -214,16 +213,12 @@ def _side_by_side(got, want, tolerance) -> str:
     if want.dtype.kind in "OUT":
         differs = got != want
     else:
-        differs = ~np.isclose(
-            got, want, rtol=tolerance, atol=tolerance, equal_nan=True
-        )
+        differs = ~np.isclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
     places = np.argwhere(differs)
     at = [tuple(map(int, place)) for place in places[:SHOWN]]
     name = [str(place[0] if len(place) == 1 else place) for place in at]
     more = len(places) - len(at)
-    text = table(
-        place=name, expected=[want[i] for i in at], given=[got[i] for i in at]
-    )
+    text = table(place=name, expected=[want[i] for i in at], given=[got[i] for i in at])
     return text + (f"\n  ... and {more} more of {want.size}" if more else "")
 
 
