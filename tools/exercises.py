@@ -78,8 +78,8 @@ README = """\
 
 {total} exercises, some {hours} hours in all. Open a notebook in JupyterLab
 (`make lab`), write your code where it says so, and run the check below it: it tells you
-that you are right, or what is wrong. Two hints are folded under every exercise, and the solutions
-are in [solutions/](../solutions). Difficulty and importance go from 1 to 5.
+that you are right, or what is wrong. Two hints are folded under every exercise, and the
+solutions are in [solutions/](../solutions). Difficulty and importance go from 1 to 5.
 
 What you have passed so far is kept in `.progress.json` beside the notebooks; to see it,
 run `from gru4rec_lite import course; course.progress()`, and delete the file to begin

@@ -77,9 +77,9 @@ def ask(answer, example: dict, may_change=()):
         result = answer(*given.values())
     except NotImplementedError:
         raise CheckFailed(
-            f"{name_of(answer)} is not written yet. In the cell above, put your code in "
-            "place of the line `raise NotImplementedError`, run that cell, then this "
-            "one again."
+            f"{name_of(answer)} is not written yet. In the cell above, put your code "
+            "in place of the line `raise NotImplementedError`, run that cell, then "
+            "this one again."
         ) from None
     except (Exception, SystemExit) as error:
         raise CheckFailed(
@@ -111,9 +111,8 @@ def compare(
     for message, wrong in (usual or {}).items():
         wrong = np.asarray(wrong.detach() if torch.is_tensor(wrong) else wrong)
         if _close(got, wrong, tolerance) and not _close(wrong, want, tolerance):
-            raise CheckFailed(
-                f"{part}: {message}.{show(example)}{_side_by_side(got, want, tolerance)}"
-            )
+            places = _side_by_side(got, want, tolerance)
+            raise CheckFailed(f"{part}: {message}.{show(example)}{places}")
     if got.shape != want.shape:
         hint = " It looks transposed." if got.T.shape == want.shape else ""
         raise CheckFailed(
