@@ -82,15 +82,16 @@ class _BPRMax(torch.autograd.Function):
         penalty = torch.linalg.vecdot(w, square)[:, None]  # (B, 1)
 
         pull = log_w_sigma.add_(log_sigma).sub_(log_sum).exp_()  # q_j σ(r_i − r_j)
-        g = square.add_(scores, alpha=2).sub_(penalty).mul_(bpreg).add_(1).mul_(w)
-        g.sub_(pull)
+        g = square.add_(scores, alpha=2)
+        g = torch.add(1 - bpreg * penalty, g, alpha=bpreg).mul_(w).sub_(pull)
         g.scatter_add_(1, target[:, None], pull.sum(1, keepdim=True) - 1)
-        context.save_for_backward(g.div_(len(g)))
+        context.save_for_backward(g)
         return (bpreg * penalty - log_sum).mean()
 
     @staticmethod
     def backward(context, gradient):
-        return gradient * context.saved_tensors[0], None, None, None
+        (g,) = context.saved_tensors
+        return g * (gradient / len(g)), None, None, None
 
 
 def top1_max(scores, target=None, log_count=None):
