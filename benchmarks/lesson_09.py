@@ -68,8 +68,8 @@ REGULARISATION = {
         },
         "rates": FEW_RATES[:1],
     }
-    for bpreg in (0.0, 0.5, 1.0, 2.0)
-    for alpha in (0.0, 0.5, 1.0)
+    for bpreg in (0.0, 1.0, 2.0)
+    for alpha in (0.0, 1.0)
 }  # fmt: skip
 SHOWN = [
     "loss", "n_sample", "sample_alpha", "constrained_embedding", "layers",

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from matplotlib.colors import to_rgb
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from .. import losses
 from . import plots
@@ -105,31 +105,33 @@ def force(positive, negatives, pushes):
 
 
 def regularisation(negatives, bpreg, elu_param, positive=1.0):
-    """What bpreg does to the pushes of BPR-max, and elu_param to the scores.
+    """What bpreg and elu_param do to the pushes of BPR-max, and ELU to the scores.
 
-    negatives : (N,) scores of a row's negatives
+    negatives : (N,) scores of a row's negatives, in rising order
     """
     figure, (left, right) = plots.new_figure(2, height=3.3)
-    negatives = np.sort(negatives)
-    for weight, colour, dash in ((0.0, plots.GREY, "--"), (bpreg, plots.NAVY, "-")):
+    variants = {
+        "neither": (0.0, 0.0),
+        f"bpreg = {bpreg:g}": (bpreg, 0.0),
+        f"and elu_param = {elu_param:g}": (bpreg, elu_param),
+    }
+    looks = ((plots.GREY, "--"), (plots.NAVY, "-"), (plots.VERMILION, "-."))
+    for (name, (weight, alpha)), (colour, dash) in zip(
+        variants.items(), looks, strict=True
+    ):
         row = torch.tensor([[positive, *negatives]], requires_grad=True)  # (1, 1 + N)
-        losses.bpr_max(losses.elu(row, elu_param), bpreg=weight).backward()
-        left.plot(
-            negatives, row.grad[0, 1:].numpy(), color=colour, ls=dash, lw=2.5,
-            label=f"bpreg = {weight:g}",
-        )  # fmt: skip
-        if bpreg == 0:
-            break
+        losses.bpr_max(losses.elu(row, alpha), bpreg=weight).backward()
+        push = row.grad[0, 1:].numpy()
+        left.plot(negatives, push, color=colour, ls=dash, lw=2.5, label=name)
     left.axhline(0, color="#444444", lw=0.8)
     left.set(xlabel="score of a negative", ylabel="push on it, downwards")
     left.legend(loc="upper left")
     x = torch.linspace(-5, 3, 161)
-    right.plot(x, x, color=plots.GREY, ls="--", lw=2.5, label="none")
-    if elu_param > 0:
-        right.plot(
-            x, losses.elu(x, elu_param), color=plots.VERMILION, lw=2.5,
-            label=f"elu_param = {elu_param:g}",
-        )  # fmt: skip
+    right.plot(x, x, color=plots.GREY, ls="--", lw=2.5, label="without ELU")
+    right.plot(
+        x, losses.elu(x, elu_param), color=plots.VERMILION, ls="-.", lw=2.5,
+        label=f"elu_param = {elu_param:g}",
+    )  # fmt: skip
     right.set(xlabel="score of the network", ylabel="score that the loss sees")
     right.legend(loc="upper left")
     return figure
@@ -163,7 +165,7 @@ def waterfall(table, ceiling):
             text += f"  ({100 * (value - before):+.1f})"
         axes.annotate(
             text, (max(high, before or 0), y), (6, 0), textcoords="offset points",
-            va="center", fontsize=9,
+            va="center", fontsize=9, bbox={"fc": "white", "ec": "none", "pad": 1},
         )  # fmt: skip
         before = value
     axes.axvline(ceiling, color=plots.TEAL, ls="--", lw=2)
@@ -174,6 +176,7 @@ def waterfall(table, ceiling):
     axes.set_yticks(range(len(table)), table.index)
     axes.set_ylim(len(table) - 0.4, -1.0)
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MultipleLocator(0.05))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set(xlabel="Recall@20 on the test days, with 95 % interval")
     axes.set_ylabel("what was changed, in this order")
