@@ -224,7 +224,7 @@ def learning_curves(loss, recall, level=None):
     if level is not None:
         right.axhline(level[0], color=plots.GREY, ls="--", lw=1.5, label=level[1])
     right.set(xlabel="pass", ylabel="Recall@20", ylim=(0, None))
-    right.legend(loc="lower right")
+    right.legend(loc="center right")
     return figure
 
 
@@ -237,8 +237,10 @@ def panels(tables, xlabel, level=None):
     first = next(iter(tables.values()))
     n = first.shape[1]
     figure, row = plots.new_figure(
-        len(tables), height=1.2 + 0.34 * first.size, sharey=True, sharex=True
-    )
+        len(tables), height=1.2 + 0.34 * first.size, sharey=True, sharex=True,
+        squeeze=False,
+    )  # fmt: skip
+    row = row[0]
     for axes, (title, table) in zip(row, tables.items(), strict=True):
         for k, (name, values) in enumerate(table.items()):
             at = np.arange(len(table)) + (k - (n - 1) / 2) * 0.8 / n
@@ -262,7 +264,7 @@ def panels(tables, xlabel, level=None):
         names = first.columns.name or ""
         figure.legend(
             *row[0].get_legend_handles_labels(), ncols=n, title=names,
-            loc="outside upper right",
+            title_fontsize=10, loc="outside upper right",
         )  # fmt: skip
     return figure
 
@@ -319,8 +321,8 @@ def sweep_curves(sweep, loss, parameter):
     table.columns = [f"{parameter} {value:g}" for value in rows.index]
     figure, axes = plots.new_figure(height=3.2)
     _draw_lines(axes, table, percent=True)
-    axes.set(xlabel="pass", ylabel="Recall@20", title=LOSSES[loss], ylim=(0, 0.55))
-    axes.legend(loc="lower right")
+    axes.set(xlabel="pass", ylabel="Recall@20", title=LOSSES[loss])
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -340,5 +342,5 @@ def ratios(table):
     axes.margins(x=0.12)
     axes.grid(axis="y", visible=False)
     axes.set(xlabel="mini-batches a second, textbook loop = 1", ylabel="program")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper right")
     return figure
