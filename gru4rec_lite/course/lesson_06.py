@@ -16,7 +16,7 @@ LOOKS = {
     "Markov": (plots.NAVY, "--", "o"),
     "GRU4Rec": (plots.VERMILION, "-", "X"),
     "oracle": ("black", "-", "*"),
-    "plain Markov, ties for": (plots.VERMILION, ":", "s"),
+    "plain Markov, ties for": (plots.NAVY, ":", "s"),
     "plain Markov, ties against": (plots.TEAL, "-.", "v"),
 }
 NEW = (plots.NAVY, "-", "o")
@@ -46,8 +46,9 @@ def five(ranks, targets, k=20):
         axes.plot(rank, name, "o" if h else "X", color=colour, ms=9)
         says = f"rank {rank}: hit, 1/{rank}" if h else f"rank {rank}: miss, 0"
         axes.annotate(
-            says, (rank, name), (9, 0), textcoords="offset points", va="center"
-        )
+            says, (rank, name), (9, 0), textcoords="offset points", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
     axes.axvline(k, color=plots.VERMILION, ls="--")
     axes.text(k * 1.05, -0.75, f"k = {k}", color=plots.VERMILION, va="center")
     axes.set_xscale("log")
@@ -64,12 +65,15 @@ def places(panels, k=20):
     panels : title to DataFrame of ranks, a row each recommender, a column each context
     """
     figure, axes = plots.new_figure(len(panels), height=3.6, sharey=True)
-    looks = ((plots.AMBER, "s"), (plots.VERMILION, "X"), (plots.NAVY, "o"))
+    # Large to small: where ranks agree, the marks stand one upon the other.
+    looks = ((plots.AMBER, "s", 13), (plots.VERMILION, "D", 8), (plots.NAVY, "o", 4.5))
     for one, (title, table) in zip(axes, panels.items(), strict=True):
         rows = np.arange(len(table))
         one.hlines(rows, table.min(axis=1), table.max(axis=1), color=plots.GREY, lw=1)
-        for (name, ranks), (colour, marker) in zip(table.items(), looks, strict=False):
-            one.plot(ranks, rows, marker, color=colour, ms=9, label=name, alpha=0.85)
+        for (name, ranks), (colour, marker, size) in zip(
+            table.items(), looks, strict=False
+        ):
+            one.plot(ranks, rows, marker, color=colour, ms=size, label=name)
         one.axvline(k, color="#444444", ls=":", lw=1)
         one.set_yticks(rows, table.index)
         one.set_xscale("log")
@@ -128,6 +132,9 @@ def lines(table, xlabel, ylabel, at=None, ceiling=None, log=False, ymax=None):
         axes.axhline(ceiling, color="black", lw=2, label="oracle")
     if log:
         axes.set_xscale("log")
+        if few:
+            axes.set_xticks(table.index, minor=False)
+            axes.set_xticks([], minor=True)
         plots.thousands(axes.xaxis)
     _percent(axes.yaxis)
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, ymax))
@@ -244,8 +251,8 @@ def luck(chosen_on, elsewhere):
     mean = {"color": "#444444", "ls": "--", "lw": 1}
     axes.axvline(chosen_on.mean(), **mean, label="average of all")
     axes.axhline(elsewhere.mean(), **mean)
-    _percent(axes.xaxis)
-    _percent(axes.yaxis)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=1))
     axes.set(
         xlabel="Recall@20 on the sessions looked at when choosing",
         ylabel="Recall@20 on other sessions",
