@@ -46,8 +46,8 @@ class Mistake(NamedTuple):
 MISTAKES = {
     "state kept": Mistake(
         "state", "in training the hidden state is not reset for a new session",
-        "no error, a slightly higher loss; the scores after a first click in training "
-        "depend on who had the slot before",
+        "loss a little higher; in training, scores after a first click depend on who "
+        "had the slot before",
     ),
     "state kept everywhere": Mistake(
         "state", "no reset in training, and none in testing",
@@ -59,16 +59,16 @@ MISTAKES = {
     ),
     "reset too late": Mistake(
         "state", "the reset comes after the new session's first step",
-        "the first click is forgotten: a bag after camera, memory card comes late",
+        "loss a little higher; in training, the second click meets zeros",
     ),
     "state not carried": Mistake(
         "state", "the new state is dropped; each click meets zeros",
         "the same list whatever was clicked before the last click; "
-        "Recall@20 does not grow with the session, no better than Markov",
+        "Recall@20 gains little as a session goes on",
     ),
     "batches shuffled": Mistake(
         "state", "steps in random order, the state carried from one to the next",
-        "the loss stays high, since most states belong to strangers",
+        "the loss stays high; Recall@20 gains little as a session goes on",
     ),
     "clicks by item": Mistake(
         "sessions", "the clicks of a session sorted by item, not by time",
@@ -76,7 +76,7 @@ MISTAKES = {
     ),
     "sessions by item": Mistake(
         "sessions", "sessions sorted by their first item",
-        "loss in waves: neighbours in the batch look at the same things",
+        "loss higher than in order of time: neighbours look at the same things",
     ),
     "sessions by ID": Mistake(
         "sessions", "sessions sorted by their ID, as text",
@@ -88,23 +88,23 @@ MISTAKES = {
     ),
     "negatives apart": Mistake(
         "negatives", "each slot has its own share of the drawn items",
-        "far fewer negatives a row than N: the loss starts at the log of that number",
+        "a loss far lower than others report: a row has few negatives",
     ),
     "targets apart": Mistake(
         "negatives", "the other slots' targets are not used",
-        "the loss starts below log(B + N)",
+        "hardly any while N is large; found by comparing with a reference",
     ),
     "uniform only": Mistake(
         "negatives", "drawn uniformly, and nothing else",
-        "a low loss: rare items are easy to beat",
+        "a low loss; the more items, the easier they are to beat",
     ),
     "one negative each": Mistake(
         "negatives", "one drawn item for each target",
-        "the loss is close to zero early on, yet the lists are poor",
+        "the loss is close to zero early on, yet the lists are poor and too popular",
     ),
     "softmax twice": Mistake(
         "loss", "softmax, then a cross-entropy that has a softmax inside",
-        "the loss hardly moves from log(B + N): its floor is one below",
+        "the loss hardly moves: its floor is one below log(B + N)",
     ),
     "no logq": Mistake(
         "loss", "no correction for popularity (a missing feature)",
@@ -116,7 +116,7 @@ MISTAKES = {
     ),
     "max loss without softmax": Mistake(
         "loss", "BPR-max with the plain mean over negatives",
-        "more negatives make it worse, not better",
+        "each negative's push shrinks as N grows (lesson 09)",
     ),
     "loss summed": Mistake(
         "loss", "summed over the slots instead of divided by B",
@@ -124,7 +124,7 @@ MISTAKES = {
     ),
     "mean over open slots": Mistake(
         "loss", "divided by the open slots instead of B",
-        "the last steps of an epoch weigh more; shows on small logs",
+        "worst right after an epoch, whose last steps weigh too much",
     ),
     "all rows moved": Mistake(
         "update", "momentum moves rows that the step did not use",
@@ -136,19 +136,19 @@ MISTAKES = {
     ),
     "no dropout": Mistake(
         "update", "dropout left out of training (a missing feature)",
-        "a lower loss; the gap to the test grows with more epochs",
+        "training loss lower than with it, test figure not better in the long run",
     ),
     "state kept in testing": Mistake(
         "testing", "test sessions inherit the state of others",
-        "Recall@20 after a first click is low; it changes with the order of sessions",
+        "Recall@20 after a first click changes with the order of the sessions",
     ),
     "dropout in testing": Mistake(
         "testing", "model.eval() forgotten",
         "two evaluations of one model differ",
     ),
-    "ReLU on the scores": Mistake(
-        "testing", "an activation that makes scores equal; ties counted as hits",
-        "conservative and standard rule differ",
+    "tied scores": Mistake(
+        "testing", "scores after a tanh in half precision; ties counted as hits",
+        "the conservative and the standard rule for ties differ",
     ),
     "only the last click tested": Mistake(
         "testing", "one prediction a session",
@@ -164,11 +164,11 @@ MISTAKES = {
     ),
     "test sorted by item": Mistake(
         "testing", "clicks sorted by item, in training and in testing",
-        "better than the oracle",
+        "much too good; with test clicks in true order it is much too bad",
     ),
     "test sessions in training": Mistake(
         "testing", "the model has been trained on what it is tested on",
-        "Recall@20 rises with every epoch, also past the oracle",
+        "Recall@20 jumps when the test sessions are read; poor on a fresh day",
     ),
     "random split": Mistake(
         "testing", "test sessions drawn at random, not the last days",
@@ -380,8 +380,8 @@ class Careless(Recommender):
             h[torch.from_numpy(is_open)] = hidden
             asked = wanted[at]
             scores = hidden[torch.from_numpy(asked)] @ w["output"].T + w["bias"]
-            if "ReLU on the scores" in wrong:
-                scores = scores.relu()
+            if "tied scores" in wrong:
+                scores = scores.tanh().half().float()
             yield at[asked], scores
 
 
@@ -477,7 +477,7 @@ def _some(sessions, chosen):
 
 # What only an evaluation can get wrong: no other training is needed.
 OF_TESTING = [
-    "state kept in testing", "dropout in testing", "ReLU on the scores",
+    "state kept in testing", "dropout in testing", "tied scores",
     "only the last click tested", "100 sampled negatives", "repeats removed",
 ]  # fmt: skip
 WITH_BPR_MAX = [
@@ -507,11 +507,11 @@ def reported(model, test, mistake):
         test = test.filter(drop_repeats=True)
     careless = copy(model)
     careless.mistakes = {mistake} & {
-        "state kept in testing", "dropout in testing", "ReLU on the scores",
+        "state kept in testing", "dropout in testing", "tied scores",
     }  # fmt: skip
     report = evaluate(careless, test, progress=False)
     ranks = report.ranks
-    if mistake == "ReLU on the scores":
+    if mistake == "tied scores":
         ranks = report.with_ties("standard").ranks
     if mistake == "only the last click tested":
         ranks = ranks[np.append(np.diff(report.session) > 0, True)]
@@ -578,7 +578,7 @@ def pair(curves, mistake, loss="cross-entropy"):
             wrong, color=plots.VERMILION, marker="X", ms=8, ls="--", lw=2, label=mistake
         )
         axes.set(xlabel="epochs", ylabel=ylabel)
-    panels[1].set(ylim=(0, None))
+    panels[1].set_ylim(0, 1.1 * panels[1].get_ylim()[1])
     panels[1].yaxis.set_major_formatter("{x:.0%}")
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside upper center",
                   ncols=2)  # fmt: skip
@@ -626,19 +626,29 @@ def costs(table, noise=0.0, xlabel="change of Recall@20, percentage points"):
     figure, axes = plots.new_figure(height=0.9 + 0.29 * len(table))
     axes.axvspan(-100 * noise, 100 * noise, color=plots.SKY, lw=0, zorder=0)
     at = np.arange(len(table))
-    bars = axes.barh(at, 100 * table["change"], color=plots.NAVY, height=0.62)
+    axes.barh(at, 100 * table["change"], color=plots.NAVY, height=0.62)
+    drawn = 100 * table.filter(like="change").assign(zero=0.0)
     for column in table.filter(like="change_"):
-        axes.plot(100 * table[column], at, "o", ms=4, ls="", color=plots.AMBER)
-    axes.bar_label(bars, [f"{100 * v:+.1f}" for v in table["change"]], padding=8,
-                   fontsize=8)  # fmt: skip
+        axes.plot(drawn[column], at, "o", ms=4, ls="", color=plots.AMBER)
+    for y, value in zip(at, table["change"], strict=True):  # beside bar and dots
+        side = "min" if value < 0 else "max"
+        axes.annotate(
+            points(value), (getattr(drawn.iloc[y], side)(), y), fontsize=8,
+            xytext=(-5 if value < 0 else 5, 0), textcoords="offset points",
+            ha="right" if value < 0 else "left", va="center",
+        )  # fmt: skip
     axes.set_yticks(at, table["mistake"])
     axes.invert_yaxis()
-    axes.margins(x=0.12, y=0.01)
+    axes.margins(x=0.14, y=0.01)
     axes.axvline(0, color="#444444", lw=0.8)
     axes.grid(axis="y", visible=False)
-    axes.set(xlabel=xlabel, ylabel="")
-    axes.set_ylabel("mistake")
+    axes.set(xlabel=xlabel, ylabel="mistake")
     return figure
+
+
+def points(change):
+    """A change of a fraction, in percentage points: −0.014 is "−1.4"."""
+    return f"{round(100 * change, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def lines(table, xlabel, ylabel):
@@ -656,18 +666,18 @@ def lines(table, xlabel, ylabel):
 def page(table):
     """The table to print: mistake, what it did to Recall@20, symptom.
 
-    table : DataFrame; columns mistake, loss, change (a fraction)
+    table : DataFrame; columns mistake, loss, change (a fraction). A mistake measured
+    with both losses has two numbers: cross-entropy / BPR-max.
     """
+    changes = table.pivot(index="mistake", columns="loss", values="change")
     lines = []
     for where in dict.fromkeys(one.where for one in MISTAKES.values()):
-        lines += [f"| **{where}** | | |"]
-        for row in table.itertuples():
-            one = MISTAKES[row.mistake]
-            if one.where == where:
-                loss = " (BPR-max)" if row.loss == "bpr-max" else ""
-                lines.append(
-                    f"| *{row.mistake}*{loss}: {one.what} | "
-                    f"{100 * row.change + 0.0:+.1f} | {one.symptom} |"
-                )
-    head = "| mistake | Recall@20, points | symptom |\n| :-- | --: | :-- |\n"
+        lines.append(f"| **{where}** | | |")
+        for name, one in MISTAKES.items():
+            if one.where == where and name in changes.index:
+                both = changes.loc[name].reindex(["cross-entropy", "bpr-max"])
+                numbers = " / ".join(points(v) if v == v else "" for v in both)
+                numbers = numbers.removesuffix(" / ")
+                lines.append(f"| *{name}*: {one.what} | {numbers} | {one.symptom} |")
+    head = "| mistake | Recall@20 | symptom |\n| :-- | --: | :-- |\n"
     return Markdown(head + "\n".join(lines))
