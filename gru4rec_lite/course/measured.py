@@ -42,8 +42,10 @@ def extend(name: str, rows: dict, measure) -> pd.DataFrame:
     for label in tqdm(left, desc=name, unit="row"):
         row = {"label": label, **measure(**rows[label]), **_where()}
         table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
-        table["label"] = pd.Categorical(table["label"], list(rows))
-        table = table.sort_values("label", ignore_index=True)
+        order = {label: place for place, label in enumerate(rows)}  # unknown ones last
+        table = table.sort_values(
+            "label", key=lambda labels: labels.map(order), ignore_index=True
+        )
         beside = path.with_suffix(".part")
         table.to_csv(beside, index=False, float_format="%.6g")
         beside.replace(path)
