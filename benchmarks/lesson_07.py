@@ -2,9 +2,10 @@
 
     python benchmarks/lesson_07.py
 
-Writes docs/lesson_07_sweep.csv (60 small models, ten minutes of one core) and
-docs/lesson_07_losses.csv (six models on all the shop's sessions, three of them with
-1000 units: a quarter of an hour). What is measured already is not measured again.
+Writes docs/lesson_07_sweep.csv (60 small models, five minutes of one core; seconds are
+those of the clock) and docs/lesson_07_losses.csv (six models on all the shop's
+sessions, three of them with 1000 units: three minutes; seconds are the processor's).
+What is measured already is not measured again.
 """
 
 import torch
