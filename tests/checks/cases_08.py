@@ -388,7 +388,7 @@ WRONG = {
         (popular_items, "reaches a Recall@20 of 0.15.* To beat is 0.395"),
         (sorted_by_item, "To beat is 0.395"),
         (ranked_among_few, "has to rank all of them"),
-        (by_looking_ahead, "when its later clicks are taken away"),
+        (by_looking_ahead, "change when clicks that come later do"),
         (by_the_oracle, "has to rank all of them"),
         (without_fit, "Is a `return` or a `fit` missing"),
     ],

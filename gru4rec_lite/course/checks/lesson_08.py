@@ -12,6 +12,7 @@ from ... import Markov, Sessions, evaluate, load_shop
 from ...batching import session_parallel
 from ...errors import GRU4RecError
 from .checking import CheckFailed, ask, compare, exercise, name_of, show
+from .lesson_06 import looks_ahead
 
 
 def ranked_scores():
@@ -388,10 +389,10 @@ def must_beat(answer, train, later, level, told):
         recall = evaluate(recommender, later, progress=False).recall[20]
     except GRU4RecError as error:
         raise CheckFailed(f"{name} cannot be evaluated: {error}") from error
-    if _looks_ahead(recommender, later):
+    if looks_ahead(recommender, later):
         raise CheckFailed(
-            f"{name}: scores after a session's first click change when its later "
-            "clicks are taken away. They may depend on clicks up to that one only."
+            f"{name}: scores after a session's first click change when clicks that "
+            "come later do. They may depend on clicks up to that one only."
         )
     if not recall > level:
         raise CheckFailed(
@@ -399,29 +400,6 @@ def must_beat(answer, train, later, level, told):
             f"To beat is {level:.3f}, {told}."
         )
     return recommender, recall
-
-
-def _looks_ahead(recommender, sessions, n=20):
-    """Whether scores after the first clicks depend on what comes after them."""
-    some = sessions.offsets[: n + 1]
-    wanted = np.zeros(some[-1], bool)
-    wanted[some[:-1]] = True
-    first = some[:-1]
-    whole = Sessions(
-        sessions.items[: some[-1]], sessions.times[: some[-1]], some,
-        sessions.session_ids[:n], sessions.item_ids,
-    )  # fmt: skip
-    cut = Sessions(
-        sessions.items[first], sessions.times[first], np.arange(n + 1),
-        sessions.session_ids[:n], sessions.item_ids,
-    )  # fmt: skip
-    scores = []
-    for part, asked in ((whole, wanted), (cut, np.ones(n, bool))):
-        found = list(recommender.score_after(part, asked))
-        at = np.concatenate([positions for positions, _ in found])
-        values = torch.cat([torch.as_tensor(s).cpu() for _, s in found])
-        scores.append(values[np.argsort(at)].detach().float())
-    return not torch.allclose(*scores, rtol=1e-3, atol=1e-3)
 
 
 @functools.cache
