@@ -463,8 +463,8 @@ def looks_ahead(recommender, sessions, n=40):
         found = {}
         with torch.no_grad():
             for positions, scores in recommender.score_after(some, first):
-                for position, row in zip(positions, scores, strict=True):
-                    found[int(position)] = np.asarray(row, float)
+                rows = torch.as_tensor(scores).cpu().double().numpy()
+                found |= dict(zip(np.asarray(positions).tolist(), rows, strict=True))
         seen.append([row for _, row in sorted(found.items())])
     return not np.allclose(*seen, rtol=1e-4, atol=1e-4, equal_nan=True)
 
