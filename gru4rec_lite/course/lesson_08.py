@@ -136,7 +136,7 @@ MISTAKES = {
     ),
     "no dropout": Mistake(
         "update", "dropout left out of training (a missing feature)",
-        "training loss lower than with it, test figure not better in the long run",
+        "a training loss lower than with it",
     ),
     "state kept in testing": Mistake(
         "testing", "test sessions inherit the state of others",
