@@ -183,14 +183,17 @@ def waterfall(table, ceiling):
     return figure
 
 
-def heat(table, label="Recall@20"):
+def heat(table, label="Recall@20", limits=(None, None)):
     """A table of fractions as a heat map, its best of each column framed.
 
     table : DataFrame; the names of its index and columns label the axes
+    limits : of the colours; those of the table unless given
     """
     figure, axes = plots.new_figure(height=1.2 + 0.42 * len(table))
     values = table.to_numpy()
-    image = axes.imshow(values, cmap="Blues", aspect="auto")
+    image = axes.imshow(
+        values, cmap="Blues", aspect="auto", vmin=limits[0], vmax=limits[1]
+    )
     for i, j in np.ndindex(values.shape):
         shade = to_rgb(image.cmap(image.norm(values[i, j])))
         best = values[i, j] == values[:, j].max()
