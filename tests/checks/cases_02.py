@@ -271,7 +271,7 @@ WRONG = {
         (opens_reset, "does the candidate replace"),
         (closes_reset, "hides the old state"),
         (closes_update, "z near 0, replaces"),
-        (names_the_gate, 'one of "a", "b", "c", "d" is expected'),
+        (names_the_gate, 'one of the letters "a", "b", "c", "d" is expected'),
     ],
     "gru_step": [
         (step_z_turned, "z = 1 keeps the old state"),

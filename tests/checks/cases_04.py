@@ -353,7 +353,7 @@ WRONG = {
         (one_slot, "in one queue.*199 of the 200"),
         (of_one_length, "all sessions end at one step does not help"),
         (in_random_order, "whatever order"),
-        (a_sentence, "one of 'a', 'b', 'c', 'd'"),
+        (a_sentence, "one of the letters"),
     ],
     "hidden_states": [
         (reads(lambda h, r: h), "never reset"),

@@ -95,6 +95,19 @@ def ask(answer, example: dict, may_change=()):
     return result
 
 
+def letter_of(answer, choices) -> str:
+    """The letter that a prediction gives, one of ``choices``, or CheckFailed."""
+    given = ask(answer, {})
+    letter = given.strip().lower() if isinstance(given, str) else given
+    if not isinstance(given, str) or letter not in tuple(choices):
+        allowed = ", ".join(f'"{one}"' for one in choices)
+        raise CheckFailed(
+            f"{name_of(answer)} gives {given!r}; one of the letters {allowed} is "
+            "expected, with the quotation marks, after `return`."
+        )
+    return letter
+
+
 def compare(
     answer, given, expected, example: dict, usual=None, what="", tolerance=1e-6
 ):

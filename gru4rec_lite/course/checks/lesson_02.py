@@ -10,20 +10,9 @@ from torch.nn.functional import normalize
 from ... import Sessions, evaluate, load_shop
 from ...network import GRU
 from ...recommender import Recommender, chunks
-from .checking import CheckFailed, ask, compare, exercise, name_of, show, table
+from . import checking
+from .checking import CheckFailed, ask, compare, exercise, letter_of, name_of, show
 from .lesson_01 import first, parts
-
-
-def pick(answer, choices: str) -> str:
-    """The letter that a prediction gives, or CheckFailed."""
-    given = ask(answer, {})
-    if not isinstance(given, str) or given not in tuple(choices):
-        allowed = ", ".join(f'"{one}"' for one in choices)
-        raise CheckFailed(
-            f"{name_of(answer)} gives {given!r}; one of {allowed} is expected, with "
-            "the quotation marks, after `return`."
-        )
-    return given
 
 
 def package_gru(W, U, b, c):
@@ -64,7 +53,7 @@ def keeps_the_first_click(answer):
         "d": "A closed update gate, z near 0, replaces the old state by the "
         "candidate. Look at h' = (1 - z) · n + z · h again.",
     }
-    given = pick(answer, "abcd")
+    given = letter_of(answer, "abcd")
     if given != right:
         raise CheckFailed(
             f"{name_of(answer)}: no. With {given!r}, {left[given]:.0e} of a change to "
@@ -227,7 +216,9 @@ def camera_memory(answer):
     raise CheckFailed(
         f"{name_of(answer)}: {why}. The last clicks of the example, with the gates "
         "that your weights make:"
-        + table(click=[CLICKS[i] for i in failed[seen]], r=r, z=z, n=n, state=state)
+        + checking.table(
+            click=[CLICKS[i] for i in failed[seen]], r=r, z=z, n=n, state=state
+        )
     )
 
 

@@ -9,8 +9,7 @@ from ... import GRU4Rec, evaluate, load_shop
 from ...baselines import Markov
 from ...network import Network
 from ..lesson_03 import n_parameters
-from .checking import CheckFailed, ask, compare, exercise, name_of
-from .lesson_02 import pick
+from .checking import CheckFailed, ask, compare, exercise, letter_of, name_of
 
 # ---- 3.1: one-hot is a look-up ---------------------------------------------------
 
@@ -70,7 +69,7 @@ def longer_vector(answer):
         "What becomes of 3 · 2 if the 2 is doubled?",
         "d": "Compute h · V_i for one visitor, and h · 2V_i.",
     }
-    given = pick(answer, "abcd")
+    given = letter_of(answer, "abcd")
     if given != right:
         raise CheckFailed(
             f"{name_of(answer)}: no, not {given!r}. {told[given]} (Tried on an item of "

@@ -11,7 +11,7 @@ from ...batching import session_parallel
 from ...evaluation import evaluate
 from ...sessions import Sessions
 from ...shop import load_shop
-from .checking import CheckFailed, ask, compare, exercise, name_of
+from .checking import CheckFailed, ask, compare, exercise, letter_of, name_of
 
 HAND_MADE = [  # session lengths, slots
     ([2, 2], 1),
@@ -137,12 +137,7 @@ def harmless_without_reset(answer):
         "d": "In whatever order they come, a slot is handed on from one session to "
         "the next.",
     }
-    given = ask(answer, {})
-    if not isinstance(given, str) or given not in schedules:
-        raise CheckFailed(
-            f"{name_of(answer)} returns {given!r}; one of 'a', 'b', 'c', 'd' is "
-            "expected, as text."
-        )
+    given = letter_of(answer, schedules)
     if given not in right:
         raise CheckFailed(
             f"{name_of(answer)} says {given!r}. {told[given]} Without the reset, "

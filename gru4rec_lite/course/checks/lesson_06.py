@@ -13,7 +13,7 @@ from ...baselines import POP, SPOP, ItemKNN, Markov
 from ...evaluation import TIES, evaluate, mrr_at, recall_at
 from ...sessions import Sessions
 from ...shop import Oracle, simulate
-from .checking import CheckFailed, ask, compare, exercise, name_of, show
+from .checking import CheckFailed, ask, compare, exercise, letter_of, name_of, show
 
 # ---- Recall and MRR ----------------------------------------------------------------
 
@@ -186,14 +186,8 @@ OVERLOOKED = {
 
 @exercise("6.3", prediction=True)
 def best_under_standard(answer):
-    choice = ask(answer, {})
     recalls = under_standard()
-    if not isinstance(choice, str) or choice.strip().lower() not in recalls:
-        raise CheckFailed(
-            f"{name_of(answer)} gives {choice!r}; one of the letters "
-            f"{', '.join(map(repr, recalls))} is expected."
-        )
-    choice = choice.strip().lower()
+    choice = letter_of(answer, recalls)
     if recalls[choice] < max(recalls.values()):
         raise CheckFailed(
             f"Not {choice!r}: it was measured just now, and another one has a higher "
