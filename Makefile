@@ -25,9 +25,11 @@ lab: setup ## Open JupyterLab on lesson 00 (LAB_ARGS="--no-browser --port 8899")
 	$(VENV)/bin/jupyter lab $(ALLOW_ROOT) --ServerApp.root_dir=. \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
-# PASSIVE: threads that wait give up their core, or a busy machine would get nowhere.
+# Two processes, each with whole files. PASSIVE: threads that wait give up their core,
+# or a busy machine would get nowhere.
 test: setup ## Run every test, the notebooks included (ARGS="-k batching")
-	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --nbval tests $(NOTEBOOKS) $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest -n 2 --dist loadfile \
+		--nbval tests $(NOTEBOOKS) $(ARGS)
 
 lint: setup ## Check the style of code and notebooks
 	$(VENV)/bin/ruff check .

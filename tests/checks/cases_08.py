@@ -381,7 +381,7 @@ WRONG = {
         (lambda: "a", "ends at .* Take the two ends"),
         (lambda: "c", "does not keep a network from learning"),
         (lambda: "d", "falls slowly from the beginning"),
-        (lambda: "z", "one of the letters 'a', 'b', 'c', 'd' is expected"),
+        (lambda: "z", 'one of the letters "a", "b", "c", "d" is expected'),
         (lambda: 2, "one of the letters"),
     ],
     "repaired_recommender": [

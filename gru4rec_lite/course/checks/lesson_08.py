@@ -11,7 +11,7 @@ import torch
 from ... import Markov, Sessions, evaluate, load_shop
 from ...batching import session_parallel
 from ...errors import GRU4RecError
-from .checking import CheckFailed, ask, compare, exercise, name_of, show
+from .checking import CheckFailed, ask, compare, exercise, letter_of, name_of, show
 from .lesson_06 import looks_ahead
 
 
@@ -318,12 +318,7 @@ def unknown_curve():
 
 @exercise("8.5", prediction=True)
 def unknown_mistake(answer):
-    choice = ask(answer, {})
-    if not isinstance(choice, str) or choice not in SUSPECTS:
-        raise CheckFailed(
-            f"{name_of(answer)} gives {choice!r}; one of the letters "
-            f"{', '.join(map(repr, SUSPECTS))} is expected."
-        )
+    choice = letter_of(answer, SUSPECTS)
     shown, suspected = learning_curve(**UNKNOWN), learning_curve(**SUSPECTS[choice])
     if not np.allclose(shown, suspected):
         overlooked = {

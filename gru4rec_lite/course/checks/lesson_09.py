@@ -9,7 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from ... import GRU4Rec, evaluate, losses, presets
-from .checking import CheckFailed, ask, compare, exercise, name_of, show, table
+from .checking import (
+    CheckFailed,
+    ask,
+    compare,
+    exercise,
+    letter_of,
+    name_of,
+    show,
+    table,
+)
 from .lesson_08 import must_beat, part_of_the_shop
 
 
@@ -214,12 +223,7 @@ def push_on_positive(loss, n_negatives):
 
 @exercise("9.4", prediction=True)
 def push_with_more_negatives(answer):
-    choice = ask(answer, {})
-    if not isinstance(choice, str) or choice not in CHOICES:
-        raise CheckFailed(
-            f"{name_of(answer)} gives {choice!r}; one of the letters "
-            f"{', '.join(map(repr, CHOICES))} is expected."
-        )
+    choice = letter_of(answer, CHOICES)
     functions = {
         "BPR": losses.bpr,
         "BPR-max": functools.partial(losses.bpr_max, bpreg=0.0),
