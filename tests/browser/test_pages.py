@@ -4,7 +4,9 @@ No cell is wider than the page, Markdown and mathematics are rendered, figures a
 there. The notebooks are not run: it is the committed page that is looked at.
 """
 
+import nbformat
 import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from .conftest import ROOT
 
@@ -68,3 +70,18 @@ def test_page_is_readable_in_both_themes(notebook, path):
         )
         assert notebook.page.evaluate(LOOK) == [], theme
     assert notebook.page.broken == []
+
+
+def test_an_unreadable_page_is_noticed(notebook):
+    """The look itself: each fault, made by hand, is found."""
+    faults = {
+        "**bold": "raw markup",
+        "$\\frac{1}$": "mathematics has an error",
+        "![no picture](nowhere.png)": "an image is not there",
+        "<div style='width: 3000px'>wide</div>": "3000 wide",
+    }
+    book = new_notebook(cells=[new_markdown_cell(text) for text in faults])
+    nbformat.write(book, notebook.lab.root / "faults.ipynb")
+    notebook.open("faults.ipynb")
+    wrong = "\n".join(notebook.page.evaluate(LOOK))
+    assert [fault for fault in faults.values() if fault not in wrong] == [], wrong
