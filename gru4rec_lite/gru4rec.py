@@ -33,7 +33,7 @@ from .precision import fast_products, pick_device
 from .recommender import MAX_SCORES, Recommender
 from .sampling import NegativeSampler
 from .sessions import item_indices
-from .training import CHUNK, Batches, RecordedStep, Step, ahead, ranking_loss
+from .training import CHUNK, Batches, RecordedStep, Step, ranking_loss
 
 HISTORY = ["epoch", "loss", "steps", "events", "seconds"]
 SCORING_BATCH = 512  # sessions read side by side when scoring
@@ -231,10 +231,7 @@ class GRU4Rec(Recommender):
         weights = self.network.output
         state = self.network.train().initial_state(self.batch_size)
         total = weights.new_zeros(())
-        chunks = self._chunks(schedule, batches, rng)
-        if not weights.is_cuda:  # there the processor is ahead of the GPU anyway
-            chunks = ahead(chunks)
-        for chunk, kept in chunks:
+        for chunk, kept in self._chunks(schedule, batches, rng):
             if kept is not None:
                 state = [h[torch.from_numpy(kept).to(h.device)] for h in state]
             state, loss = step.run(state, chunk)

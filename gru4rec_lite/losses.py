@@ -61,32 +61,49 @@ def bpr_max(scores, bpreg=1.0, target=None, log_count=None):
 class _BPRMax(torch.autograd.Function):
     """BPR-max with its gradient by hand, which costs half of autograd's.
 
-    With q_j ∝ w_j σ(r_i − r_j) the share of negative j in the sum, and Q the penalty
-    Σ_j w_j r_j², the gradient is, for a negative and for the positive,
+    With P = Σ_j w_j σ(r_i − r_j), the share q_j = w_j σ(r_i − r_j) / P of negative j in
+    it, and the penalty Q = Σ_j w_j r_j², the gradient is, for a negative and for the
+    positive,
 
         w_j (1 + bpreg (r_j² + 2 r_j − Q)) − q_j σ(r_i − r_j)
         Σ_j q_j σ(r_i − r_j) − 1
+
+    Where the target is far below the negatives, P is 0 in floating point, and −log P
+    infinite. But e^r_j σ(r_i − r_j) = e^r_i σ(r_j − r_i), hence q_j ∝ c_j σ(r_j − r_i),
+    with c_j the times that j is a negative; and the sum of these is not 0 there.
     """
 
     @staticmethod
     def forward(context, scores, bpreg, target, log_count):
         scores, positive, log_weight = _split(scores, target, log_count)
-        log_w = torch.log_softmax(scores + log_weight, 1)  # (B, C), −inf: no negative
-        log_sigma = F.logsigmoid(positive - scores)  # (B, C)
-        # The log of the sum, not of each term: a target far below every negative then
-        # costs a large finite number instead of −log 0.
-        log_w_sigma = log_w + log_sigma
-        log_sum = torch.logsumexp(log_w_sigma, 1, keepdim=True)  # (B, 1)
-        w = log_w.exp_()
+        own = target[:, None]
+        others = log_weight.gather(1, own).exp()  # (B, 1) c of the positive's column
+        log_weight += scores  # (B, C), −inf: no negative
+        highest = log_weight.amax(1, keepdim=True)  # (B, 1)
+        w = torch.softmax(log_weight, 1)
+        log_norm = highest - w.amax(1, keepdim=True).log()  # log Σ_j c_j e^r_j
+
+        s = torch.sigmoid(scores - positive)  # (B, C) σ(r_j − r_i)
+        q = s.clone() if log_count is None else s * log_count.exp()
+        q.scatter_(1, own, 0.5 * others)  # c_j σ(r_j − r_i)
+        total = q.sum(1, keepdim=True)  # (B, 1)
+        lost = torch.linalg.vecdot(w, s)[:, None]  # 1 − P
+        log_p = torch.where(
+            lost < 0.5, torch.log1p(-lost), positive - log_norm + total.log()
+        )
+        # Where the target is far above all negatives, that sum may be 0, and q is w.
+        none = total < 1e-30
+        q = torch.where(none, w, q)
+        pull = torch.addcmul(q, q, s, value=-1)
+        pull.div_(total.masked_fill_(none, 1))  # q_j σ(r_i − r_j)
+
         square = scores.square()
         penalty = torch.linalg.vecdot(w, square)[:, None]  # (B, 1)
-
-        pull = log_w_sigma.add_(log_sigma).sub_(log_sum).exp_()  # q_j σ(r_i − r_j)
         g = square.add_(scores, alpha=2)
         g = torch.add(1 - bpreg * penalty, g, alpha=bpreg).mul_(w).sub_(pull)
-        g.scatter_add_(1, target[:, None], pull.sum(1, keepdim=True) - 1)
+        g.scatter_add_(1, own, pull.sum(1, keepdim=True) - 1)
         context.save_for_backward(g)
-        return (bpreg * penalty - log_sum).mean()
+        return (bpreg * penalty - log_p).mean()
 
     @staticmethod
     def backward(context, gradient):

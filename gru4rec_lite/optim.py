@@ -70,7 +70,7 @@ def adagrad_rows(table, acc, velocity, rows, g, lr, momentum, epsilon):
 
 def _compiled(function):
     """Compiled, and kept for the next process where there is a place to keep it."""
-    options = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+    options = {"error_model": "numpy", "fastmath": {"contract"}}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # nowhere to keep it

@@ -7,7 +7,6 @@ operations, each item row read once and written once. docs/performance.md tells 
 each idea brought.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -130,16 +129,6 @@ def _occurrences(place, like):
     n_steps, width = like.shape
     cell = place + np.arange(n_steps)[:, None] * width
     return np.bincount(cell.ravel(), minlength=like.size).reshape(like.shape)
-
-
-def ahead(iterator):
-    """The same items; each is made in a second thread while the last one is in use."""
-    iterator, end = iter(iterator), object()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        following = pool.submit(next, iterator, end)
-        while (item := following.result()) is not end:
-            following = pool.submit(next, iterator, end)
-            yield item
 
 
 class Step:

@@ -13,7 +13,6 @@ from gru4rec_lite import gru4rec as module
 from gru4rec_lite.network import Network
 from gru4rec_lite.sampling import NegativeSampler
 from gru4rec_lite.settings import presets
-from gru4rec_lite.training import ahead
 
 SESSIONS = sessions_from(random_lists(n_sessions=60, n_items=25, seed=3))
 SMALL = {
@@ -629,20 +628,3 @@ def test_network_is_the_documented_one(model):
     assert isinstance(model.network, Network)
     assert model.network.output.shape == (SESSIONS.n_items + 1, 8)
     assert not model.network.training
-
-
-def test_chunks_are_made_ahead_in_order_and_their_errors_arrive():
-    made = []
-
-    def chunks():
-        for i in range(4):
-            made.append(i)
-            yield i
-        raise DataError("the last one cannot be made")
-
-    seen = []
-    with pytest.raises(DataError, match="the last one"):
-        for chunk in ahead(chunks()):
-            seen.append(chunk)
-    assert seen == made == [0, 1, 2, 3]
-    assert list(ahead([])) == []
