@@ -78,9 +78,10 @@ def test_an_unreadable_page_is_noticed(notebook):
         "**bold": "raw markup",
         "$\\frac{1}$": "mathematics has an error",
         "![no picture](nowhere.png)": "an image is not there",
-        "<div style='width: 3000px'>wide</div>": "3000 wide",
+        "<div style='width: 3000px'>wide</div>": "MarkdownOutput is 30",
     }
     book = new_notebook(cells=[new_markdown_cell(text) for text in faults])
+    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(book, notebook.lab.root / "faults.ipynb")
     notebook.open("faults.ipynb")
     wrong = "\n".join(notebook.page.evaluate(LOOK))

@@ -5,6 +5,7 @@ The project is measured as in lesson 08, on two days of the shop numbered anew.
 
 import functools
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -247,7 +248,7 @@ def push_with_more_negatives(answer):
     ]
     if wrong:
         raise CheckFailed(f"{name_of(answer)}: not so. {' '.join(wrong)}")
-    numbers = {"N = 10": few, "N = 1000": many}
+    numbers = {"N = 10": np.round(few, 3), "N = 1000": np.round(many, 3)}
     print("push on the positive:", table(loss=list(functions), **numbers), "\n")
 
 
