@@ -231,12 +231,21 @@ class GRU4Rec(Recommender):
         weights = self.network.output
         state = self.network.train().initial_state(self.batch_size)
         total = weights.new_zeros(())
-        for chunk, kept in self._chunks(schedule, batches, rng):
-            if kept is not None:
+        open_slots = np.arange(self.batch_size)
+        for start, stop in _runs(schedule.n_open):
+            still_open = np.flatnonzero(schedule.position[start] >= 0)
+            if len(still_open) < len(open_slots):
+                kept = np.searchsorted(open_slots, still_open)
                 state = [h[torch.from_numpy(kept).to(h.device)] for h in state]
+                open_slots = still_open
+            chunk = batches.prepare(
+                schedule.position[start:stop, open_slots],
+                schedule.reset[start:stop, open_slots],
+                rng,
+            )
             state, loss = step.run(state, chunk)
             total += loss
-            bar.update(chunk.target_place.numel())
+            bar.update((stop - start) * len(open_slots))
         self.network.eval()
         mean_loss = total.item() / max(1, schedule.n_steps)
         if not np.isfinite(mean_loss):
@@ -253,20 +262,6 @@ class GRU4Rec(Recommender):
                 "seconds": time.perf_counter() - started,
             }
         )
-
-    def _chunks(self, schedule, batches, rng):
-        """Yields each chunk, and which of the slots open before it stay open, or None
-        for all."""
-        open_slots = np.arange(self.batch_size)
-        for start, stop in _runs(schedule.n_open):
-            kept = None
-            still_open = np.flatnonzero(schedule.position[start] >= 0)
-            if len(still_open) < len(open_slots):
-                kept = np.searchsorted(open_slots, still_open)
-                open_slots = still_open
-            position = schedule.position[start:stop, open_slots]
-            reset = schedule.reset[start:stop, open_slots]
-            yield batches.prepare(position, reset, rng), kept
 
     @property
     def history(self):

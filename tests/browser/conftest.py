@@ -206,6 +206,21 @@ class Notebook:
         self.page.wait_for_function("window.ran !== null", timeout=seconds * SECONDS)
         self.wait_idle(seconds)
 
+    def open_and_run(self, path):
+        """Opens a notebook and runs it to its end, without an error anywhere."""
+        self.open(path)
+        self.run_all()
+        assert self.errors() == []
+
+    def redraws(self, output, move):
+        """Sees that the one figure of an output is another one after ``move()``."""
+        figure = output.locator("img")
+        expect(figure).to_have_count(1)
+        before = figure.get_attribute("src")
+        move()
+        expect(figure).not_to_have_attribute("src", before)
+        self.wait_idle()
+
     def wait_idle(self, seconds=60):
         """Waits until the kernel has nothing left to do."""
         self.page.wait_for_function(

@@ -7,9 +7,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_schedule_is_redrawn_when_the_sliders_move(notebook):
-    notebook.open("notebooks/04_session_parallel_mini_batches.ipynb")
-    notebook.run_all()
-    assert notebook.errors() == []
+    notebook.open_and_run("notebooks/04_session_parallel_mini_batches.ipynb")
 
     # The number of slots.
     output = notebook.output("interact(draw, B=slider)")

@@ -7,9 +7,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_start_here_reranks_after_a_click(notebook):
-    notebook.open("notebooks/00_start_here.ipynb")
-    notebook.run_all()
-    assert notebook.errors() == []
+    notebook.open_and_run("notebooks/00_start_here.ipynb")
 
     shop = notebook.output("ClickThrough(model")
     rows = shop.get_by_role("button").filter(has_not_text="Start again")
@@ -32,9 +30,7 @@ def test_start_here_reranks_after_a_click(notebook):
 
 
 def test_session_data_redraws_when_the_slider_moves(notebook):
-    notebook.open("notebooks/01_session_data.ipynb")
-    notebook.run_all()
-    assert notebook.errors() == []
+    notebook.open_and_run("notebooks/01_session_data.ipynb")
 
     output = notebook.output("interact(draw")
     figure = output.locator("img")

@@ -172,16 +172,12 @@ def _as_array(value, expected, part, example):
         array = np.asarray(value)
     except Exception:
         array = np.empty((), object)
-    strings = np.asarray(expected).dtype.kind in "OUT" if _plain(expected) else False
+    strings = not torch.is_tensor(expected) and np.asarray(expected).dtype.kind in "OUT"
     if array.dtype.kind not in ("OUT" if strings else "iufb"):
         raise CheckFailed(
             f"{part} gives {_kind(value)}, expected {_kind(expected)}.{show(example)}"
         )
     return array
-
-
-def _plain(value):
-    return not torch.is_tensor(value)
 
 
 def _kind(value) -> str:
