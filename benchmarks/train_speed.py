@@ -3,19 +3,24 @@
     python benchmarks/train_speed.py [--device cuda] [--sizes a b] [--json]
 
 Size (a) is small (B = 32, N = 2048, H = 100, cross-entropy, 3,000 items), (b) large
-(B = 128, N = 2048, H = 512, BPR-max, 43,000 items). Both programs run by turns, from
-sessions to a trained model: set-up, schedule and sampling included. The limit is the
-time that a step's matrix products and the bytes of its item rows would take at the
-rates measured in this process.
+(B = 128, N = 2048, H = 512, BPR-max, 43,000 items). Both programs run by turns, each in
+a process of its own, from sessions to a trained model: set-up, schedule and sampling
+included. The first run of each warms up and does not count. The limit is the time that
+a step's matrix products and the bytes of its item rows would take at the rates measured
+in this process.
 """
 
 import argparse
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache, partial
+from multiprocessing import get_context
 from statistics import median
 
 import numpy as np
 import torch
 from common import (
-    alternate,
     copy_rate,
     generated_sessions,
     peak_memory,
@@ -69,39 +74,63 @@ def limit_seconds(p, rows, device, dtype):
     return (scores + gates) / product + moved / copy_rate(4 * h * rows, device)
 
 
-def measure(size, device, repeats, precision):
+def run(program, size, device, precision):
+    """Train once. (seconds, steps, loss, peak bytes so far)"""
     p = {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
-    n_clicks = STEPS[device.type][size] * p["batch_size"] * 1.35
-    sessions = generated_sessions(ITEMS[size], n_clicks)
-    result = {}
-
-    def ours():
+    device = torch.device(device)
+    sessions = clicks(size, device)
+    start = time.perf_counter()
+    if program == "textbook":
+        loss, steps = train(sessions, p, device)
+    else:
         model = GRU4Rec(**p, device=str(device), precision=precision)
-        result["ours"] = model.fit(sessions, verbose=False).history.iloc[-1]
+        epoch = model.fit(sessions, verbose=False).history.iloc[-1]
+        loss, steps = epoch["loss"], int(epoch["steps"])
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - start
+    return seconds, steps, loss, peak_memory(device)
 
-    def textbook():
-        result["textbook"] = train(sessions, p, device)
 
-    ours()  # warm up: kernels are chosen, memory is fetched
-    seconds = alternate({"textbook": textbook, "ours": ours}, repeats)
-    rows = distinct_rows(sessions, p)
+@cache
+def clicks(size, device):
+    n_clicks = STEPS[device.type][size] * SIZES[size]["batch_size"] * 1.35
+    return generated_sessions(ITEMS[size], n_clicks)
+
+
+def measure(size, device, repeats, precision):
+    """Rows of the table, the ratio, and the share of the limit."""
+    runs = {"textbook": [], "ours": []}
+    # Each in a process of its own: what one does to the allocator, the caches of the
+    # libraries or the threads is then not done to the other.
+    with ExitStack() as stack:
+        new = partial(ProcessPoolExecutor, 1, mp_context=get_context("spawn"))
+        workers = {name: stack.enter_context(new()) for name in runs}
+        for name, worker in workers.items():  # warm up: kernels are chosen
+            worker.submit(run, name, size, str(device), precision).result()
+        for _ in range(repeats):  # by turns: a noisy machine is then noisy for all
+            for name, worker in workers.items():
+                job = worker.submit(run, name, size, str(device), precision)
+                runs[name].append(job.result())
+
+    rows, per_step = [], {}
+    for name, done in runs.items():
+        seconds = median(r[0] for r in done)
+        _, steps, loss, peak = done[-1]
+        per_step[name] = seconds / steps
+        rows.append(
+            {
+                "size": size, "program": name, "precision": precision,
+                "batches/s": steps / seconds,
+                "events/s": SIZES[size]["batch_size"] * steps / seconds,
+                "seconds": seconds, "slowest": max(r[0] for r in done), "loss": loss,
+                "peak MB": peak / 1e6,
+            }
+        )  # fmt: skip
+    used = distinct_rows(clicks(size, device), SIZES[size])
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     with fast_products():
-        limit = limit_seconds(p, rows, device, dtype)
-
-    steps = {"ours": result["ours"]["steps"], "textbook": result["textbook"][1]}
-    losses = {"ours": result["ours"]["loss"], "textbook": result["textbook"][0]}
-    per_step = {name: median(s) / steps[name] for name, s in seconds.items()}
-    rows = [
-        {
-            "size": size, "program": name, "precision": precision,
-            "batches/s": 1 / per_step[name],
-            "events/s": p["batch_size"] / per_step[name],
-            "seconds": median(seconds[name]), "loss": losses[name],
-            "peak MB": peak_memory(device) / 1e6,
-        }
-        for name in seconds
-    ]  # fmt: skip
+        limit = limit_seconds(SIZES[size], used, device, dtype)
     return rows, per_step["textbook"] / per_step["ours"], limit / per_step["ours"]
 
 

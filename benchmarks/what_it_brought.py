@@ -15,20 +15,22 @@ from common import alternate, generated_sessions, show
 from textbook import train
 from train_speed import ITEMS, SIZES, STEPS, distinct_rows
 
-from gru4rec_lite import GRU4Rec, optim, precision
+from gru4rec_lite import GRU4Rec, fast, optim, precision, training
 from gru4rec_lite.fast import FastStep
 
 # What is left out again, from the first idea to the last.
 WITHOUT_ONEDNN = patch.object(precision, "_onednn_is_accurate", lambda: False)
 WITHOUT_HAND = patch.object(FastStep, "fits", staticmethod(lambda network: False))
-WITHOUT_COMPILED = patch.object(optim, "njit", None)
+WITHOUT_COMPILED = [
+    patch.object(module, "kernels", None) for module in (fast, optim, training)
+]
 IDEAS = {
     "schedule, sampling, merged candidates": [
-        WITHOUT_ONEDNN, WITHOUT_HAND, WITHOUT_COMPILED,
+        WITHOUT_ONEDNN, WITHOUT_HAND, *WITHOUT_COMPILED,
     ],
-    "+ products through oneDNN": [WITHOUT_HAND, WITHOUT_COMPILED],
-    "+ gradients by hand": [WITHOUT_COMPILED],
-    "+ compiled update (GRU4Rec.fit)": [],
+    "+ products through oneDNN": [WITHOUT_HAND, *WITHOUT_COMPILED],
+    "+ gradients by hand": WITHOUT_COMPILED,
+    "+ compiled loops (GRU4Rec.fit)": [],
 }  # fmt: skip
 
 

@@ -3,14 +3,15 @@
 Since gradients flow through one step only, backpropagation through a GRU is a dozen
 lines. Written out, it needs a third of autograd's operations, and the large matrices
 get a place in memory once instead of at every step. For GRU layers without feed-forward
-layers, which is what GRU4Rec is; everything else takes ``training.Step``. Both give the
+layers, which is what GRU4Rec is; everything else takes ``training.Step``. All give the
 same numbers, which the tests hold them to.
 """
 
+import numpy as np
 import torch
 
-from .losses import softmax_loss
 from .network import GRU, dropout_mask
+from .optim import kernels
 from .training import Step
 
 
@@ -30,71 +31,110 @@ class FastStep(Step):
     @torch.no_grad()
     def __call__(self, state, one):
         network, shared = self.network, self.network.shared
-        b, g_dense = len(one.target_place), self.optimizer.gradients
-        like = network.output
+        matrix, b = network.output, len(one.target_place)
 
         # Forward
-        output = self._space("output", like, len(one.rows), like.shape[1])
-        torch.index_select(like, 0, one.rows, out=output)  # (U, H)
+        output = self._space("output", len(one.rows), matrix.shape[1])
+        torch.index_select(matrix, 0, one.rows, out=output)  # (U, H)
         bias = network.output_bias.index_select(0, one.bias_rows)  # (U,)
         table = output if shared else network.input.index_select(0, one.input_rows)
         x = table.index_select(0, one.input_place)  # (b, D)
         x, mask_embed = self._dropout(x, network.dropout_embed)
         layers, new_state = [], []
-        for cell, h in zip(network.cells, state, strict=True):
+        for n, (cell, h) in enumerate(zip(network.cells, state, strict=True)):
             h = h * one.keep  # (b, H)
-            after, gates = self._gru(cell, x, h)
-            after, mask = self._dropout(after, network.dropout_hidden)  # (b, H)
-            layers.append((cell, x, h, gates, mask))
+            x, low_h = self._low(x), self._low(h)
+            a = self._space(f"a{n}", b, 3 * cell.hidden_size)
+            u = self._space(f"u{n}", b, 3 * cell.hidden_size)
+            if hasattr(cell, "weight_ih"):
+                self._affine(cell.bias_ih, x, cell.weight_ih, out=a)
+            else:  # a one-hot item's row is the product already
+                torch.add(x, cell.bias_ih, out=a)
+            self._affine(cell.bias_hh, low_h, cell.weight_hh, out=u)
+            after = self._gates(a, u, h)  # (b, H); a holds the gates now
+            after, mask = self._dropout(after, network.dropout_hidden)
+            layers.append((cell, x, h, low_h, a, u, mask))
             new_state.append(after)
             x = after
-        low_output = self._low(output)
-        scores = self._space("scores", like, b, len(output))
-        self._affine(bias, x, low_output, out=scores)  # (b, U)
+        x, output = self._low(x), self._low(output)
+        scores = self._space("scores", b, len(output))
+        self._affine(bias, x, output, out=scores)  # (b, U)
 
-        # Loss, and its gradient by the scores
-        mean, g = loss_and_gradient(self.loss, scores, one.target_place, one.log_count)
-        share = b / self.batch_size
-        if share != 1:
-            g.mul_(share)
-        g_output = self._space("g_output", like, *output.shape)
+        # Loss, its gradient by the scores, and through the scores
+        cost, g, g_bias = self._loss(scores, one)  # 0-d, (b, U), (U,)
+        g = self._low(g)
+        g_output = self._space("g_output", *output.shape)
         self._product(g.T, x, out=g_output)  # (U, H)
-        g_bias = g.sum(0)  # (U,)
+        g = self._product(g, output)  # (b, H)
 
         # Backward through the layers, last one first
-        g = self._product(g, low_output)  # (b, H)
-        parameters = iter(reversed(g_dense))
-        for cell, x, h, gates, mask in reversed(layers):
+        parameters = iter(reversed(self.optimizer.gradients))
+        for cell, x, h, low_h, gates, u, mask in reversed(layers):
             g = g if mask is None else g.mul_(mask)
-            g_input, g_state = gru_gradient(g, h, *gates)  # (b, 3H) each
-            torch.sum(g_state, 0, out=next(parameters))
-            torch.sum(g_input, 0, out=next(parameters))
-            self._product(g_state.T, h, out=next(parameters))
-            g = g_input
+            g_bias_state, g_bias_input = next(parameters), next(parameters)
+            g, g_state = self._gates_gradient(
+                g, h, gates, u, g_bias_input, g_bias_state
+            )  # (b, 3H)
+            self._product(self._low(g_state).T, low_h, out=next(parameters))
             if hasattr(cell, "weight_ih"):
-                self._product(g_input.T, x, out=next(parameters))
-                g = self._product(g_input, cell.weight_ih)  # (b, D)
+                low_g = self._low(g)
+                self._product(low_g.T, x, out=next(parameters))
+                g = self._product(low_g, self._low(cell.weight_ih))  # (b, D)
         g_x = g if mask_embed is None else g.mul_(mask_embed)
 
         self.update(one, table, g_x, g_output, g_bias)
-        return new_state, (mean + one.shift).mul_(share)
+        return new_state, cost
 
-    def _gru(self, cell, x, h):
-        """The state after (b, H), and what its gradient needs. Formulas:
-        network.GRU."""
-        size = cell.hidden_size
-        if hasattr(cell, "weight_ih"):
-            a = self._affine(cell.bias_ih, x, cell.weight_ih)  # (b, 3H)
+    def _gates(self, a, u, h):
+        """The state after (b, H), from the input's and the state's shares (b, 3H).
+
+        The gates r, z, n take the place of a. Formulas: network.GRU.
+        """
+        size = h.shape[1]
+        a[:, : 2 * size].add_(u[:, : 2 * size]).sigmoid_()
+        r, z, n = a.chunk(3, 1)  # (b, H) each
+        n.addcmul_(r, u[:, 2 * size :]).tanh_()
+        return torch.lerp(n, h, z)
+
+    def _gates_gradient(self, g, h, gates, u, g_bias_input, g_bias_state):
+        """Gradients by the input's and the state's shares, (b, 3H) each.
+
+        g (b, H) is the gradient of the state after. σ' = σ (1 − σ), tanh' = 1 − tanh².
+        The state before gets none: only one step is trained. A bias gets the sum over
+        rows.
+        """
+        size = h.shape[1]
+        r, z, n = gates.chunk(3, 1)  # (b, H) each
+        g_input = torch.empty_like(gates)
+        g_r, g_z, g_n = g_input.chunk(3, 1)
+        torch.mul(g - g * z, 1 - n * n, out=g_n)
+        torch.mul(g * (h - n), z - z * z, out=g_z)
+        torch.mul(g_n * u[:, 2 * size :], r - r * r, out=g_r)
+        g_state = g_input.clone()
+        g_state[:, 2 * size :].mul_(r)
+        torch.sum(g_input, 0, out=g_bias_input)
+        torch.sum(g_state, 0, out=g_bias_state)
+        return g_input, g_state
+
+    def _loss(self, scores, one):
+        """The loss, its gradient by the scores (b, U), and by the biases (U,)."""
+        target, log_count = one.target_place, one.log_count
+        if self.loss.name == "cross-entropy":  # softmax, less 1 at the target
+            own = target[:, None]  # (b, 1)
+            log_p = torch.log_softmax(scores + log_count, 1)  # (b, U)
+            cost = (log_count[target] - log_p.gather(1, own)[:, 0]).sum()
+            one = scores.new_ones(()).expand_as(own)
+            g = log_p.exp_().scatter_add_(1, own, -one)
         else:
-            a = x + cell.bias_ih  # a one-hot item's row is the product already
-        u = self._affine(cell.bias_hh, h, cell.weight_hh)  # (b, 3H)
-        rz = torch.sigmoid_(a[:, : 2 * size] + u[:, : 2 * size])  # (b, 2H)
-        r, z = rz.chunk(2, 1)  # (b, H) each
-        u_n = u[:, 2 * size :]
-        n = torch.addcmul(a[:, 2 * size :], r, u_n).tanh_()  # (b, H)
-        return torch.lerp(n, h, z), (rz, n, u_n)
+            scores = scores.detach().requires_grad_()
+            with torch.enable_grad():
+                cost = self.loss(scores, target, log_count) * len(scores)
+            cost, g = cost.detach(), torch.autograd.grad(cost, scores)[0]
+        g.mul_(1 / self.batch_size)
+        return cost / self.batch_size, g, g.sum(0)
 
     def _dropout(self, x, p):
+        """x after dropout, and its mask."""
         if not p:
             return x, None
         mask = dropout_mask(x, p)
@@ -104,56 +144,67 @@ class FastStep(Step):
         return matrix.bfloat16() if self.autocast else matrix
 
     def _product(self, a, b, out=None):
-        """a @ b, in bfloat16 if asked; the result always in full precision."""
+        """a @ b, of bfloat16 where that is asked for; the result in full precision."""
         if not self.autocast:
             return torch.mm(a, b, out=out)
-        product = self._low(a) @ self._low(b)
+        product = a @ b
         return product.float() if out is None else out.copy_(product)
 
-    def _affine(self, bias, a, b, out=None):
-        """bias + a @ b.T, in one pass where no bfloat16 is asked for."""
+    def _affine(self, bias, a, b, out):
+        """bias + a @ b.T"""
         if not self.autocast:
             return torch.addmm(bias, a, b.T, out=out)
-        return self._product(a, b.T, out=out).add_(bias)
+        return out.copy_(torch.addmm(self._low(bias), a, self._low(b).T))
 
-    def _space(self, name, like, n, m):
+    def _space(self, name, n, m):
         """Memory for an (n, m) matrix: the same one as long as the shape is the
         same."""
         kept = self.spaces.get(name)
         if kept is None or kept.shape != (n, m):
-            kept = self.spaces[name] = like.new_empty(n, m)
+            kept = self.spaces[name] = self.network.output.new_empty(n, m)
         return kept
 
 
-def gru_gradient(g, h, rz, n, u_n):
-    """Gradients before the activations, (b, 3H) twice: of the input's share, the
-    state's.
+class CompiledStep(FastStep):
+    """The same once more, with its loops compiled: on a CPU, in float32."""
 
-    g (b, H) is the gradient of the state after. σ' = σ (1 − σ), tanh' = 1 − tanh².
-    The state before gets none: only one step is trained.
-    """
-    size = n.shape[1]
-    r, z = rz.chunk(2, 1)  # (b, H) each
-    slope_r, slope_z = torch.addcmul(rz, rz, rz, value=-1).chunk(2, 1)
-    g_input = g.new_empty(len(g), 3 * size)
-    g_r, g_z, g_n = g_input.chunk(3, 1)
-    torch.mul(g - g * z, 1 - n * n, out=g_n)
-    torch.mul(g * (h - n), slope_z, out=g_z)
-    torch.mul(g_n * u_n, slope_r, out=g_r)
-    g_state = g_input.clone()
-    g_state[:, 2 * size :].mul_(r)
-    return g_input, g_state
+    @staticmethod
+    def fits(network):
+        """Whether ``kernels`` can be used for a network, besides FastStep."""
+        at_home = network.output.device.type == "cpu" and (
+            network.output.dtype == torch.float32
+        )
+        return kernels is not None and at_home and FastStep.fits(network)
 
+    def _gates(self, a, u, h):
+        after = torch.empty_like(h)
+        kernels.gru_gates(a.numpy(), u.numpy(), h.numpy(), after.numpy())
+        return after
 
-def loss_and_gradient(loss, scores, target, log_count):
-    """The loss, a 0-d tensor, and its gradient by the scores (b, U)."""
-    if loss is softmax_loss:  # softmax, less 1 at the target
-        own = target[:, None]  # (b, 1)
-        log_p = torch.log_softmax(scores + log_count, 1)  # (b, U)
-        mean = (log_count[target] - log_p.gather(1, own)[:, 0]).mean()
-        one = scores.new_ones(()).expand_as(own)
-        return mean, log_p.exp_().scatter_add_(1, own, -one).mul_(1 / len(scores))
-    scores = scores.detach().requires_grad_()
-    with torch.enable_grad():
-        mean = loss(scores, target, log_count)
-    return mean.detach(), torch.autograd.grad(mean, scores)[0]
+    def _gates_gradient(self, g, h, gates, u, g_bias_input, g_bias_state):
+        g_input = self._space("g_input", *gates.shape)
+        g_state = self._space("g_state", *gates.shape)
+        arrays = (g, h, gates, u, g_input, g_state, g_bias_input, g_bias_state)
+        kernels.gru_gradient(*(array.numpy() for array in arrays))
+        return g_input, g_state
+
+    def _loss(self, scores, one):
+        loss, share = self.loss, np.float32(1 / self.batch_size)
+        g_bias = torch.empty(scores.shape[1])
+        arrays = (scores, one.log_count, one.target_place, g_bias)
+        arrays = (array.numpy() for array in arrays)
+        if loss.name == "cross-entropy":
+            cost = kernels.softmax_gradient(*arrays, share)
+        elif loss.name == "bpr-max" and loss.activation == "linear":
+            bpreg, elu_param = np.float32(loss.bpreg), np.float32(loss.elu_param)
+            cost = kernels.bpr_max_gradient(*arrays, share, bpreg, elu_param)
+        else:
+            return super()._loss(scores, one)
+        return cost / self.batch_size, scores, g_bias
+
+    def _dropout(self, x, p):
+        if not p:
+            return x, None
+        mask = torch.rand(x.shape)
+        kernels.dropout(x.numpy(), mask.numpy(), np.float32(p))
+        return x, mask

@@ -25,7 +25,7 @@ from .errors import (
     check_integer,
     check_number,
 )
-from .fast import FastStep
+from .fast import CompiledStep, FastStep
 from .losses import LOSSES
 from .network import CELLS, Network
 from .optim import OPTIMIZERS
@@ -33,7 +33,14 @@ from .precision import fast_products, pick_device
 from .recommender import MAX_SCORES, Recommender
 from .sampling import NegativeSampler
 from .sessions import item_indices
-from .training import CHUNK, Batches, RecordedStep, Step, ranking_loss
+from .training import (
+    CHUNK,
+    Batches,
+    RankingLoss,
+    RecordedStep,
+    Step,
+    keep_freed_memory,
+)
 
 HISTORY = ["epoch", "loss", "steps", "events", "seconds"]
 SCORING_BATCH = 512  # sessions read side by side when scoring
@@ -175,6 +182,7 @@ class GRU4Rec(Recommender):
         return self
 
     def _train(self, sessions, step, done, checkpoint, callback, verbose):
+        keep_freed_memory()
         support = sessions.support
         batches = Batches(
             sessions.items, support, NegativeSampler(support, self.sample_alpha),
@@ -277,8 +285,9 @@ class GRU4Rec(Recommender):
 
     def _new_step(self):
         rule = OPTIMIZERS[self.optimizer](self.learning_rate, self.momentum)
-        loss = ranking_loss(self.loss, self.bpreg, self.elu_param, self.activation)
-        kind = FastStep if FastStep.fits(self.network) else Step
+        loss = RankingLoss(self.loss, self.bpreg, self.elu_param, self.activation)
+        kinds = (CompiledStep, FastStep, Step)
+        kind = next(kind for kind in kinds if kind.fits(self.network))
         step = kind(
             self.network, rule, loss, self.batch_size, self.l2, self.grad_clip,
             autocast=self.precision == "bfloat16",

@@ -10,13 +10,12 @@ Sources: Duchi et al. 2011 (Adagrad), Kingma & Ba 2015 (Adam), Tieleman & Hinton
 
 from math import log
 
-import numpy as np
 import torch
 
 try:
-    from numba import njit
-except ImportError:  # then every rule runs as tensor operations
-    njit = None
+    from . import kernels
+except ImportError:  # no numba: everything runs as tensor operations
+    kernels = None
 
 EPSILON = 1e-6  # inside the root, which keeps it away from 1 / 0
 BLOCK = 2**16  # numbers that a CPU's cache holds together with what goes with them
@@ -47,38 +46,6 @@ class Adagrad(Rule):
         """The change of the weights. Updates acc and v in place."""
         acc.addcmul_(g, g)
         return _scaled(g, acc, v, self.lr, self.momentum)
-
-
-def adagrad_rows(table, acc, velocity, rows, g, lr, momentum, epsilon):
-    """Adagrad on some rows of a matrix, the same as above in one pass over memory.
-
-    As tensor operations it takes eight passes, and they are what training waits for. On
-    a CPU these lines are compiled. velocity may be acc itself when momentum is 0.
-    """
-    for i in range(len(rows)):
-        p, a, v, row = table[rows[i]], acc[rows[i]], velocity[rows[i]], g[i]
-        if momentum == 0:
-            for j in range(len(p)):
-                a[j] += row[j] * row[j]
-                p[j] -= lr * row[j] / np.sqrt(a[j] + epsilon)
-        else:
-            for j in range(len(p)):
-                a[j] += row[j] * row[j]
-                v[j] = momentum * v[j] - lr * row[j] / np.sqrt(a[j] + epsilon)
-                p[j] += v[j]
-
-
-def _compiled(function):
-    """Compiled, and kept for the next process where there is a place to keep it."""
-    options = {"error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # nowhere to keep it
-        return njit(**options)(function)
-
-
-if njit is not None:
-    adagrad_rows = _compiled(adagrad_rows)
 
 
 class SGD(Rule):
@@ -181,10 +148,10 @@ class RowSparse:
             self.gradients.append(gradient.view_as(p))
         self.dense_state = self._zeros(self.dense)
         self.row_state = {name: self._zeros(table) for name, table in tables.items()}
-        on_cpu = self.dense.device.type == "cpu"
         self.arrays = {}  # what the compiled rule moves, as NumPy sees it
-        if njit is not None and on_cpu and type(rule) is Adagrad:
-            self.first_row = np.zeros(1, np.int64)  # all dense weights are one row
+        on_cpu = self.dense.device.type == "cpu"
+        if kernels is not None and on_cpu and type(rule) is Adagrad:
+            self.first_row = torch.zeros(1, dtype=torch.long)  # all dense weights
             everything = {"dense": (self.dense[None], self.dense_state)}
             for name, table in tables.items():
                 everything[name] = table, self.row_state[name]
@@ -192,6 +159,8 @@ class RowSparse:
                 shape = (len(table), -1)
                 used = (table, states[0], states[-1])
                 self.arrays[name] = [t.view(shape).numpy() for t in used]
+            number = self.arrays["dense"][0].dtype.type  # float32 stays float32
+            self.numbers = [number(x) for x in (rule.lr, rule.momentum, EPSILON)]
 
     def _zeros(self, weights):
         return [torch.zeros_like(weights) for _ in range(self.rule.n_states)]
@@ -212,9 +181,10 @@ class RowSparse:
             self._clip([self.dense_gradient, *(g for _, g in g_rows.values())])
         self.rule.begin_step()
         if self.arrays:
-            self._compiled_move("dense", self.first_row, self.dense_gradient[None])
+            g_rows = {"dense": (self.first_row, self.dense_gradient[None]), **g_rows}
             for name, (rows, g) in g_rows.items():
-                self._compiled_move(name, rows.numpy(), g.view(len(rows), -1))
+                g = g.numpy().reshape(len(rows), -1)
+                kernels.adagrad_rows(*self.arrays[name], rows.numpy(), g, *self.numbers)
             return
         for part in blocks(self.dense):
             states = [state[part] for state in self.dense_state]
@@ -229,12 +199,6 @@ class RowSparse:
         self.tables[name].index_add_(0, rows, self.rule.move(g, *used))
         for state, new in zip(states, used, strict=True):
             state.index_copy_(0, rows, new)
-
-    def _compiled_move(self, name, rows, g):
-        arrays = self.arrays[name]
-        number = arrays[0].dtype.type  # float32 stays float32
-        lr, momentum = number(self.rule.lr), number(self.rule.momentum)
-        adagrad_rows(*arrays, rows, g.numpy(), lr, momentum, number(EPSILON))
 
     def _clip(self, gradients):
         norm = torch.stack([g.norm() for g in gradients]).norm()

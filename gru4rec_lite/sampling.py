@@ -32,8 +32,9 @@ class NegativeSampler:
 
     def draw(self, shape, rng):
         """Items, an int32 array of the given shape. rng: a NumPy Generator."""
-        box, inside = np.divmod(rng.random(shape) * len(self.share), 1)
-        box = box.astype(np.int32)
+        inside = rng.random(shape) * len(self.share)
+        box = inside.astype(np.int32)
+        inside -= box
         return np.where(inside < self.share[box], box, self.alias[box])
 
 
@@ -76,14 +77,17 @@ def merge(items, pad, width=1, multiple=1):
     """
     items = np.sort(items, axis=1)  # (T, R)
     first = np.ones(items.shape, bool)
-    first[:, 1:] = items[:, 1:] != items[:, :-1]
-    n_distinct = first.sum(1)  # (T,)
+    np.not_equal(items[:, 1:], items[:, :-1], out=first[:, 1:])
+    n_distinct = np.count_nonzero(first, axis=1)  # (T,)
     width = max(width, -(-int(n_distinct.max()) // multiple) * multiple)  # U
-    filled = np.arange(width) < n_distinct[:, None]  # (T, U)
-    rows = np.full(filled.shape, pad, np.int64)
-    rows[filled] = items[first]
-    count = np.zeros(filled.shape, np.int64)
-    count[filled] = np.diff(np.append(np.flatnonzero(first), first.size))
+    rows = np.full((len(items), width), pad, np.int64)
+    count = np.zeros(rows.shape, np.int64)
+    # All steps in one go: where each run of equal items begins, and where it goes to.
+    begin = np.flatnonzero(first)
+    skipped = np.arange(len(items)) * width - (n_distinct.cumsum() - n_distinct)
+    place = np.arange(len(begin)) + np.repeat(skipped, n_distinct)
+    rows.ravel()[place] = items.ravel()[begin]
+    count.ravel()[place] = np.diff(begin, append=first.size)
     return rows, count
 
 

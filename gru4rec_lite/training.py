@@ -7,13 +7,14 @@ operations, each item row read once and written once. docs/performance.md tells 
 each idea brought.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from . import losses
-from .optim import RowSparse
+from .optim import RowSparse, kernels
 from .sampling import merge, places
 
 CHUNK = 256  # steps prepared at once
@@ -137,7 +138,7 @@ class Step:
     Parameters
     ----------
     network : Network. rule : how weights move, from ``optim``.
-    loss : function (scores, target, log_count) -> mean over rows, see ``ranking_loss``.
+    loss : RankingLoss.
     batch_size : B. The loss of a step is the sum over open slots divided by B.
     l2, grad_clip : see RowSparse.
     autocast : compute in bfloat16 where torch.autocast thinks that safe.
@@ -154,18 +155,24 @@ class Step:
         self.dense = list(network.parameters())
         self.optimizer = RowSparse(rule, self.dense, tables, l2, grad_clip)
 
+    @staticmethod
+    def fits(network):
+        """Whether this kind of step can train a network: this one can train all."""
+        return True
+
     def run(self, state, chunk):
         """All steps of a chunk. Returns the new hidden state and the sum of the
         losses."""
-        total = 0
+        share = chunk.target_place.shape[1] / self.batch_size
+        total = chunk.shift.sum() * share
         for one in chunk.steps():
             state, cost = self(state, one)
             total += cost
         return state, total
 
     def __call__(self, state, one):
-        """One step of a chunk. Returns the new hidden state and the loss, a 0-d
-        tensor."""
+        """One step of a chunk. Returns the new hidden state and the loss, but for its
+        shift."""
         network, shared = self.network, self.network.shared
         rows, bias_rows, input_place = one.rows, one.bias_rows, one.input_place
 
@@ -180,7 +187,7 @@ class Step:
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.autocast):
             hidden, state = network(x, state)  # (b, H)
             scores = torch.addmm(bias, hidden, output.T).to(bias.dtype)  # (b, U)
-        mean = self.loss(scores, one.target_place, one.log_count) + one.shift
+        mean = self.loss(scores, one.target_place, one.log_count)
         cost = mean * (len(x) / self.batch_size)
         leaves = [x, output, bias, *self.dense]
         g_x, g_output, g_bias, *g_dense = torch.autograd.grad(cost, leaves)
@@ -230,7 +237,7 @@ class RecordedStep:
         self._place(state, chunk)
         for _ in range(len(chunk.rows)):
             self.replay()
-        return [h.clone() for h in self.state], self.total.clone()
+        return [h.clone() for h in self.state], self.total + chunk.shift.sum()
 
     def _place(self, state, chunk):
         for place, field in zip(self.chunk, chunk, strict=True):
@@ -279,26 +286,46 @@ class RecordedStep:
         return graph.replay
 
 
+def keep_freed_memory():
+    """Let the C library keep what is freed, instead of handing it back to the system.
+
+    Every step frees some megabytes and fetches them again, page by page, if the system
+    has them. glibc looks at the largest block freed so far, up to 32 MB, and from then
+    on keeps twice as much. Others are not affected.
+    """
+    np.empty(31 * 2**20, np.uint8)  # freed at once
+
+
 def add_rows(table, place, rows):
     """table[place] += rows; repeated places are added up."""
     if table.is_cuda:  # where index_add_ adds in random order, and so rounds at random
         at = place == torch.arange(len(table), device=table.device)[:, None]  # (U, b)
         table.addmm_(at.to(table.dtype), rows)
+    elif kernels is not None and table.device.type == "cpu":
+        kernels.add_rows(table.numpy(), place.numpy(), rows.numpy())
     else:
         table.index_add_(0, place, rows)
 
 
-def ranking_loss(name, bpreg=1.0, elu_param=0.0, activation="linear"):
-    """The loss as training calls it: f(scores (b, U), target (b,), log_count (U,))."""
-    if name == "cross-entropy":
-        return losses.softmax_loss
-    function = losses.LOSSES[name]
-    options = {"bpreg": bpreg} if name == "bpr-max" else {}
+@dataclass(frozen=True)
+class RankingLoss:
+    """The loss as training calls it; GRU4Rec's arguments of the same names.
 
-    def loss(scores, target, log_count):
-        if activation == "tanh":
+    Called with scores (b, U), target (b,) and log_count (U,), it gives the mean over
+    rows.
+    """
+
+    name: str
+    bpreg: float = 1.0
+    elu_param: float = 0.0
+    activation: str = "linear"
+
+    def __call__(self, scores, target, log_count):
+        if self.name == "cross-entropy":
+            return losses.softmax_loss(scores, target, log_count)
+        if self.activation == "tanh":
             scores = torch.tanh(scores)
-        scores = losses.elu(scores, elu_param)
+        scores = losses.elu(scores, self.elu_param)
+        options = {"bpreg": self.bpreg} if self.name == "bpr-max" else {}
+        function = losses.LOSSES[self.name]
         return function(scores, target=target, log_count=log_count, **options)
-
-    return loss

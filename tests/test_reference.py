@@ -1,14 +1,14 @@
 """The package equals a slow, plain GRU4Rec, step by step, in every mode."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from unittest.mock import patch
 
 import pytest
 import torch
 from reference import random_lists, sessions_from, train_package, weights_of
 
-from gru4rec_lite import GRU4Rec, gru4rec, optim
-from gru4rec_lite.fast import FastStep
+from gru4rec_lite import GRU4Rec, fast, gru4rec, optim, training
+from gru4rec_lite.fast import CompiledStep, FastStep
 from gru4rec_lite.training import RecordedStep
 
 SESSIONS = sessions_from(random_lists(n_sessions=40, n_items=30))
@@ -87,6 +87,17 @@ def test_special_cases_equal_the_reference(parameters):
 # The step is written several times, for speed. All of them are the same step.
 
 
+@contextmanager
+def without_kernels(**options):
+    """As where there is no numba."""
+    with (
+        patch.multiple(optim, kernels=None, **options),
+        patch.object(fast, "kernels", None),
+        patch.object(training, "kernels", None),
+    ):
+        yield
+
+
 def recorded_step(self, new_step=GRU4Rec._new_step):
     return RecordedStep(new_step(self))
 
@@ -99,8 +110,8 @@ def rehearse_only(self, step):
 
 WAYS = {
     "autograd": lambda: patch.object(FastStep, "fits", lambda network: False),
-    "not compiled": lambda: patch.object(optim, "njit", None),
-    "small blocks": lambda: patch.multiple(optim, BLOCK=40, njit=None),
+    "not compiled": lambda: without_kernels(),
+    "small blocks": lambda: without_kernels(BLOCK=40),
     "short chunks": lambda: patch.object(gru4rec, "CHUNK", 3),
     "recorded": lambda: patch.object(GRU4Rec, "_new_step", recorded_step),
 }
@@ -130,6 +141,44 @@ def test_gradients_through_dropout(mode, loss):
     autograd, by_hand = (weights_of(model.network) for model in models)
     for name, weights in autograd.items():
         torch.testing.assert_close(by_hand[name], weights, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("loss", [*LOSSES, "bpr"])
+@pytest.mark.parametrize("mode", MODES)
+def test_compiled_step_equals_autograd_in_float64(mode, loss, layers):
+    """float32 against float64, with the same dropout: 60 steps, a few digits less."""
+    models, kinds = {}, set()
+    new_step, rand = GRU4Rec._new_step, torch.rand
+
+    def noted(self):
+        step = new_step(self)
+        kinds.add(type(step))
+        return step
+
+    def same_random(*shape, **options):  # the same numbers, however precise
+        return rand(*shape, **options | {"dtype": torch.float32})
+
+    ways = {"float32": nullcontext(), "float64": WAYS["autograd"]()}
+    for precision, way in ways.items():
+        model = GRU4Rec(
+            layers=layers, n_epochs=2, n_sample=9, batch_size=5, precision=precision,
+            dropout_p_embed=0.3, dropout_p_hidden=0.4, learning_rate=0.05, momentum=0.3,
+            device="cpu", **MODES[mode], **LOSSES.get(loss, {"loss": loss}),
+        )  # fmt: skip
+        with (
+            way,
+            patch.object(GRU4Rec, "_new_step", noted),
+            patch("torch.rand", same_random),
+        ):
+            models[precision] = model.fit(SESSIONS, verbose=False)
+    assert kinds == {CompiledStep, training.Step}
+    exact = weights_of(models["float64"].network)
+    for name, weights in weights_of(models["float32"].network).items():
+        torch.testing.assert_close(weights.double(), exact[name], rtol=0, atol=2e-5)
+    assert models["float32"].history["loss"].tolist() == pytest.approx(
+        models["float64"].history["loss"].tolist(), rel=1e-5
+    )
 
 
 @pytest.mark.cuda

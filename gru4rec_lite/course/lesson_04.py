@@ -22,7 +22,11 @@ def padding(lengths):
             real = column < length
             axes.add_patch(
                 Rectangle(
-                    (column, row), 0.9, 0.9, lw=0.8, edgecolor=plots.NAVY,
+                    (column, row),
+                    0.9,
+                    0.9,
+                    lw=0.8,
+                    edgecolor=plots.NAVY,
                     facecolor=plots.NAVY if real else "white",
                     hatch=None if real else "////",
                 )  # fmt: skip
@@ -61,7 +65,11 @@ def _draw_slots(axes, schedule, names, session, at=None):
         p, reset = schedule.position[step, slot], schedule.reset[step, slot]
         axes.add_patch(
             Rectangle(
-                (step, slot), 1, 1, edgecolor="white", lw=1.5,
+                (step, slot),
+                1,
+                1,
+                edgecolor="white",
+                lw=1.5,
                 facecolor=plots.SKY if session[p] % 2 else "#efefef",
             )  # fmt: skip
         )

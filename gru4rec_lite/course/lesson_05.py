@@ -22,9 +22,7 @@ def cost(seconds):
     for (name, line), (colour, dash, marker) in zip(
         seconds.items(), looks, strict=False
     ):
-        axes.loglog(
-            line * 1000, color=colour, ls=dash, marker=marker, lw=2, label=name
-        )
+        axes.loglog(line * 1000, color=colour, ls=dash, marker=marker, lw=2, label=name)
     plots.thousands(axes.xaxis)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="items in the shop", ylabel="milliseconds a step")
@@ -50,7 +48,11 @@ def batch_scores(scores, inputs, targets):
             )  # fmt: skip
         axes.add_patch(
             Rectangle(
-                (i - 0.47, i - 0.45), 0.94, 0.9, fill=False, lw=2.5,
+                (i - 0.47, i - 0.45),
+                0.94,
+                0.9,
+                fill=False,
+                lw=2.5,
                 edgecolor=plots.VERMILION,
             )  # fmt: skip
         )

@@ -291,7 +291,11 @@ def heat_maps(sweep, rows="learning_rate", columns="batch_size", of="recall"):
         best = np.unravel_index(np.argmax(table.to_numpy()), table.shape)
         one.add_patch(
             Rectangle(
-                (best[1] + 0.04, best[0] + 0.04), 0.92, 0.92, fill=False, lw=3,
+                (best[1] + 0.04, best[0] + 0.04),
+                0.92,
+                0.92,
+                fill=False,
+                lw=3,
                 edgecolor=plots.VERMILION,
             )  # fmt: skip
         )
