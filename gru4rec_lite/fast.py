@@ -46,14 +46,16 @@ class FastStep(Step):
             x, low_h = self._low(x), self._low(h)
             a = self._space(f"a{n}", b, 3 * cell.hidden_size)
             u = self._space(f"u{n}", b, 3 * cell.hidden_size)
+            w = None  # a one-hot item's row is the product already
             if hasattr(cell, "weight_ih"):
-                self._affine(cell.bias_ih, x, cell.weight_ih, out=a)
-            else:  # a one-hot item's row is the product already
+                w = self._low(cell.weight_ih)
+                self._affine(cell.bias_ih, x, w, out=a)
+            else:
                 torch.add(x, cell.bias_ih, out=a)
-            self._affine(cell.bias_hh, low_h, cell.weight_hh, out=u)
+            self._affine(cell.bias_hh, low_h, self._low(cell.weight_hh), out=u)
             after = self._gates(a, u, h)  # (b, H); a holds the gates now
             after, mask = self._dropout(after, network.dropout_hidden)
-            layers.append((cell, x, h, low_h, a, u, mask))
+            layers.append((w, x, h, low_h, a, u, mask))
             new_state.append(after)
             x = after
         x, output = self._low(x), self._low(output)
@@ -69,17 +71,17 @@ class FastStep(Step):
 
         # Backward through the layers, last one first
         parameters = iter(reversed(self.optimizer.gradients))
-        for cell, x, h, low_h, gates, u, mask in reversed(layers):
+        for w, x, h, low_h, gates, u, mask in reversed(layers):
             g = g if mask is None else g.mul_(mask)
             g_bias_state, g_bias_input = next(parameters), next(parameters)
             g, g_state = self._gates_gradient(
                 g, h, gates, u, g_bias_input, g_bias_state
             )  # (b, 3H)
             self._product(self._low(g_state).T, low_h, out=next(parameters))
-            if hasattr(cell, "weight_ih"):
+            if w is not None:
                 low_g = self._low(g)
                 self._product(low_g.T, x, out=next(parameters))
-                g = self._product(low_g, self._low(cell.weight_ih))  # (b, D)
+                g = self._product(low_g, w)  # (b, D)
         g_x = g if mask_embed is None else g.mul_(mask_embed)
 
         self.update(one, table, g_x, g_output, g_bias)
@@ -154,15 +156,18 @@ class FastStep(Step):
         """bias + a @ b.T"""
         if not self.autocast:
             return torch.addmm(bias, a, b.T, out=out)
-        return out.copy_(torch.addmm(self._low(bias), a, self._low(b).T))
+        return out.copy_(torch.addmm(self._low(bias), a, b.T))
 
     def _space(self, name, n, m):
         """Memory for an (n, m) matrix: the same one as long as the shape is the
         same."""
         kept = self.spaces.get(name)
         if kept is None or kept.shape != (n, m):
-            kept = self.spaces[name] = self.network.output.new_empty(n, m)
+            kept = self.spaces[name] = self._new_space(n, m)
         return kept
+
+    def _new_space(self, n, m):
+        return self.network.output.new_empty(n, m)
 
 
 class CompiledStep(FastStep):
@@ -201,6 +206,9 @@ class CompiledStep(FastStep):
         else:
             return super()._loss(scores, one)
         return cost / self.batch_size, scores, g_bias
+
+    def _new_space(self, n, m):
+        return torch.from_numpy(np.empty((n, m), np.float32))  # asks for large pages
 
     def _dropout(self, x, p):
         if not p:

@@ -182,13 +182,14 @@ def bpr_max_gradient(scores, log_count, target, g_bias, scale, bpreg, alpha):
 
         # Where the target is far above all negatives, their sum may be 0, and q is w.
         none = total < np.float32(1e-30)
+        share, share_w = ONE / total, ONE / norm
         pulled = ZERO
         for j in range(width):
-            q = w[j] / norm if none else count[j] * s[j] / total
+            q = w[j] * share_w if none else count[j] * s[j] * share
             pull = q * (ONE - s[j])  # q_j σ(r_i − r_j)
             pulled += pull
-            push = w[j] / norm * (ONE + bpreg * (r[j] * r[j] + TWO * r[j] - penalty))
-            row[j] *= (push - pull) * scale
+            push = ONE + bpreg * (r[j] * r[j] + TWO * r[j] - penalty)
+            row[j] *= (w[j] * share_w * push - pull) * scale
         row[own] += slope * (pulled - ONE) * scale
         count[own] = kept
         for j in range(width):
@@ -218,21 +219,28 @@ def gru_gates(a, u, h, after):
 
 @_compiled
 def gru_gradient(g, h, gates, u, g_input, g_state, g_bias_input, g_bias_state):
-    """fast.gru_gradient, and the biases' gradients (3H,), which are its sums."""
+    """Gradients by the input's and the state's shares, and by the biases (3H,).
+
+    FastStep._gates_gradient, in short loops: the compiler gives up on those that it
+    cannot see through, where many arrays might overlap.
+    """
     size = h.shape[1]
     g_bias_input[:] = ZERO
     g_bias_state[:] = ZERO
     for i in range(len(h)):
         r, z, n = gates[i, :size], gates[i, size : 2 * size], gates[i, 2 * size :]
-        u_n, to_input, to_state = u[i, 2 * size :], g_input[i], g_state[i]
+        before, after, u_n = h[i], g[i], u[i, 2 * size :]  # (H,)
+        to_input, to_state = g_input[i], g_state[i]  # (3H,)
+        g_r, g_z = to_input[:size], to_input[size : 2 * size]
+        g_n, g_u_n = to_input[2 * size :], to_state[2 * size :]
         for j in range(size):
-            g_n = g[i, j] * (ONE - z[j]) * (ONE - n[j] * n[j])
-            g_z = g[i, j] * (h[i, j] - n[j]) * z[j] * (ONE - z[j])
-            g_r = g_n * u_n[j] * r[j] * (ONE - r[j])
-            to_input[j] = to_state[j] = g_r
-            to_input[size + j] = to_state[size + j] = g_z
-            to_input[2 * size + j] = g_n
-            to_state[2 * size + j] = g_n * r[j]
+            g_z[j] = after[j] * (before[j] - n[j]) * z[j] * (ONE - z[j])
+            g_n[j] = after[j] * (ONE - z[j]) * (ONE - n[j] * n[j])
+        for j in range(size):
+            g_r[j] = g_n[j] * u_n[j] * r[j] * (ONE - r[j])
+            g_u_n[j] = g_n[j] * r[j]
+        for j in range(2 * size):
+            to_state[j] = to_input[j]
         for j in range(3 * size):
             g_bias_input[j] += to_input[j]
             g_bias_state[j] += to_state[j]
