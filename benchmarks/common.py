@@ -4,6 +4,10 @@ import json
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -44,14 +48,38 @@ def alternate(programs, repeats):
     seconds = {name: [] for name in programs}
     for _ in range(repeats):
         for name, program in programs.items():
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            program()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(timed(program)[0])
     return seconds
+
+
+def alternate_processes(programs, repeats):
+    """What each run gives, by turns, every program in a process of its own.
+
+    What one does to the allocator, to the caches of libraries, or to threads is then
+    not done to the others. The first run of each warms up and does not count.
+
+    programs : by name, a function that can be pickled, and its arguments.
+    """
+    results = {name: [] for name in programs}
+    with ExitStack() as stack:
+        new = partial(ProcessPoolExecutor, 1, mp_context=get_context("spawn"))
+        workers = {name: stack.enter_context(new()) for name in programs}
+        for _ in range(1 + repeats):
+            for name, (function, *arguments) in programs.items():
+                job = workers[name].submit(function, *arguments)
+                results[name].append(job.result())
+    return {name: runs[1:] for name, runs in results.items()}
+
+
+def timed(program):
+    """Seconds that a call takes, and what it gives. GPUs are waited for."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    result = program()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, result
 
 
 def best_seconds(function, repeats=20):

@@ -65,6 +65,7 @@ def main():
 
 def draw(rows, path):
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(9, 3), layout="constrained")
     panels = figure.subplots(1, 3)
@@ -75,12 +76,25 @@ def draw(rows, path):
     }
     for axes, (varied, (x, y, name)) in zip(panels, labels.items(), strict=True):
         some = [row for row in rows if row["varied"] == varied]
-        axes.plot(
-            [r["value"] for r in some], [r[y] for r in some], "o-", color="#08306b"
-        )
+        values, costs = [r["value"] for r in some], [r[y] for r in some]
+        axes.plot(values, costs, "o-", color="#08306b")
+        for value, cost in zip(values, costs, strict=True):
+            axes.annotate(
+                f"{cost:,.3g}" if cost < 100 else f"{cost:,.0f}", (value, cost),
+                xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8,
+            )  # fmt: skip
         axes.set(xscale="log", yscale="log", xlabel=x, ylabel=name)
-        axes.grid(which="both", color="#e0e0e0")
+        axes.set_xticks(values, [_short(value) for value in values])
+        axes.set_ylim(min(costs) / 2, max(costs) * 2)
+        axes.margins(x=0.12)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(color="#e0e0e0")
     figure.savefig(path, dpi=100)
+
+
+def _short(n):
+    return f"{n:,}" if n < 10**4 else f"$10^{len(str(n)) - 1}$"
 
 
 if __name__ == "__main__":

@@ -11,21 +11,19 @@ in this process.
 """
 
 import argparse
-import time
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from functools import cache, partial
-from multiprocessing import get_context
+from functools import cache
 from statistics import median
 
 import numpy as np
 import torch
 from common import (
+    alternate_processes,
     copy_rate,
     generated_sessions,
     peak_memory,
     product_rate,
     show,
+    timed,
 )
 from textbook import train
 
@@ -77,18 +75,17 @@ def limit_seconds(p, rows, device, dtype):
 def run(program, size, device, precision):
     """Train once. (seconds, steps, loss, peak bytes so far)"""
     p = {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
-    device = torch.device(device)
     sessions = clicks(size, device)
-    start = time.perf_counter()
-    if program == "textbook":
-        loss, steps = train(sessions, p, device)
-    else:
+
+    def textbook():
+        return train(sessions, p, device)
+
+    def ours():
         model = GRU4Rec(**p, device=str(device), precision=precision)
         epoch = model.fit(sessions, verbose=False).history.iloc[-1]
-        loss, steps = epoch["loss"], int(epoch["steps"])
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
+        return epoch["loss"], int(epoch["steps"])
+
+    seconds, (loss, steps) = timed(textbook if program == "textbook" else ours)
     return seconds, steps, loss, peak_memory(device)
 
 
@@ -100,19 +97,10 @@ def clicks(size, device):
 
 def measure(size, device, repeats, precision):
     """Rows of the table, the ratio, and the share of the limit."""
-    runs = {"textbook": [], "ours": []}
-    # Each in a process of its own: what one does to the allocator, the caches of the
-    # libraries or the threads is then not done to the other.
-    with ExitStack() as stack:
-        new = partial(ProcessPoolExecutor, 1, mp_context=get_context("spawn"))
-        workers = {name: stack.enter_context(new()) for name in runs}
-        for name, worker in workers.items():  # warm up: kernels are chosen
-            worker.submit(run, name, size, str(device), precision).result()
-        for _ in range(repeats):  # by turns: a noisy machine is then noisy for all
-            for name, worker in workers.items():
-                job = worker.submit(run, name, size, str(device), precision)
-                runs[name].append(job.result())
-
+    programs = {
+        name: (run, name, size, device, precision) for name in ("textbook", "ours")
+    }
+    runs = alternate_processes(programs, repeats)
     rows, per_step = [], {}
     for name, done in runs.items():
         seconds = median(r[0] for r in done)

@@ -2,21 +2,25 @@
 
     python benchmarks/what_it_brought.py [--sizes a b] [--json]
 
-The same sizes as train_speed.py, on the CPU; all programs run by turns.
+The same sizes as train_speed.py, on the CPU; all programs run by turns, each in a
+process of its own.
 """
 
 import argparse
 from contextlib import ExitStack
+from functools import cache
 from statistics import median
 from unittest.mock import patch
 
 import torch
-from common import alternate, generated_sessions, show
+from common import alternate_processes, generated_sessions, show, timed
 from textbook import train
 from train_speed import ITEMS, SIZES, STEPS, distinct_rows
 
 from gru4rec_lite import GRU4Rec, fast, optim, precision, training
 from gru4rec_lite.fast import FastStep
+
+TEXTBOOK = "textbook loop"
 
 # What is left out again, from the first idea to the last.
 WITHOUT_ONEDNN = patch.object(precision, "_onednn_is_accurate", lambda: False)
@@ -34,21 +38,28 @@ IDEAS = {
 }  # fmt: skip
 
 
-def programs(p, sessions, steps):
-    def textbook():
-        steps["textbook loop"] = train(sessions, p, torch.device("cpu"))[1]
+def run(name, size, share):
+    """Train once with some ideas. (seconds, steps)"""
+    p = {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
+    sessions = clicks(size, share)
 
-    def ours(name, left_out):
+    def textbook():
+        return train(sessions, p, torch.device("cpu"))[1]
+
+    def ours():
         with ExitStack() as stack:
-            for patched in left_out:
+            for patched in IDEAS[name]:
                 stack.enter_context(patched)
             model = GRU4Rec(**p, device="cpu").fit(sessions, verbose=False)
-        steps[name] = model.history["steps"].iloc[-1]
+        return int(model.history["steps"].iloc[-1])
 
-    found = {"textbook loop": textbook}
-    for name, left_out in IDEAS.items():
-        found[name] = lambda name=name, left_out=left_out: ours(name, left_out)
-    return found
+    return timed(textbook if name == TEXTBOOK else ours)
+
+
+@cache
+def clicks(size, share):
+    n_clicks = share * STEPS["cpu"][size] * SIZES[size]["batch_size"] * 1.35
+    return generated_sessions(ITEMS[size], n_clicks)
 
 
 def main():
@@ -60,18 +71,20 @@ def main():
     args = parser.parse_args()
     rows = []
     for size in args.sizes:
-        p = {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
-        n_clicks = args.share * STEPS["cpu"][size] * p["batch_size"] * 1.35
-        sessions, steps = generated_sessions(ITEMS[size], n_clicks), {}
-        seconds = alternate(programs(p, sessions, steps), args.repeats)
-        rates = {name: steps[name] / median(s) for name, s in seconds.items()}
+        programs = {name: (run, name, size, args.share) for name in (TEXTBOOK, *IDEAS)}
+        rates = {
+            name: 1 / median(seconds / steps for seconds, steps in runs)
+            for name, runs in alternate_processes(programs, args.repeats).items()
+        }
         for name, rate in rates.items():
-            ratio = rate / rates["textbook loop"]
+            ratio = rate / rates[TEXTBOOK]
             rows.append(
                 {"size": size, "program": name, "batches/s": rate, "ratio": ratio}
             )
-        print(f"({size}) item rows a step: {distinct_rows(sessions, p)} distinct, "
-              f"{2 * p['batch_size'] + p['n_sample']} in all")  # fmt: skip
+        p = SIZES[size]
+        used = distinct_rows(clicks(size, args.share), p)
+        total = 2 * p["batch_size"] + p["n_sample"]
+        print(f"({size}) item rows a step: {used} distinct, {total} in all")
     show(rows, args.json, threads=torch.get_num_threads())
 
 

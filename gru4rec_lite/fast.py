@@ -43,12 +43,12 @@ class FastStep(Step):
         layers, new_state = [], []
         for n, (cell, h) in enumerate(zip(network.cells, state, strict=True)):
             h = h * one.keep  # (b, H)
-            x, low_h = self._low(x), self._low(h)
+            low_h = self._low(h)
             a = self._space(f"a{n}", b, 3 * cell.hidden_size)
             u = self._space(f"u{n}", b, 3 * cell.hidden_size)
             w = None  # a one-hot item's row is the product already
             if hasattr(cell, "weight_ih"):
-                w = self._low(cell.weight_ih)
+                w, x = self._low(cell.weight_ih), self._low(x)
                 self._affine(cell.bias_ih, x, w, out=a)
             else:
                 torch.add(x, cell.bias_ih, out=a)
