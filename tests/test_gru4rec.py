@@ -1,5 +1,8 @@
 """The recommender: repeatable, interruptible, strict about what it is given."""
 
+import platform
+import subprocess
+import sys
 import warnings
 from unittest.mock import patch
 
@@ -628,3 +631,34 @@ def test_network_is_the_documented_one(model):
     assert isinstance(model.network, Network)
     assert model.network.output.shape == (SESSIONS.n_items + 1, 8)
     assert not model.network.training
+
+
+REPEATED_WORK = """
+import resource
+import numpy as np
+from gru4rec_lite.training import keep_freed_memory
+
+def page_faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        arrays = [np.ones(2**18) for _ in range(8)]
+        del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(page_faults())
+keep_freed_memory()
+page_faults()
+print(page_faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_freed_memory_is_not_fetched_from_the_system_again():
+    done = subprocess.run(
+        [sys.executable, "-c", REPEATED_WORK],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before, after = map(int, done.stdout.split())
+    assert after < before / 10
