@@ -72,11 +72,13 @@ def exp(x):
 
 @_compiled
 def sigmoid(x):
+    """1 / (1 + e^−x)."""
     return ONE / (ONE + exp(-x))
 
 
 @_compiled
 def tanh(x):
+    """The hyperbolic tangent; also of small numbers to the last digits."""
     size = abs(x)
     e = exp(-TWO * size)
     near = ZERO  # where the quotient would lose its digits
