@@ -74,8 +74,7 @@ def limit_seconds(p, rows, device, dtype):
 
 def run(program, size, device, precision):
     """Train once. (seconds, steps, loss, peak bytes so far)"""
-    p = {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
-    sessions = clicks(size, device)
+    p, sessions = parameters(size), clicks(size, device)
 
     def textbook():
         return train(sessions, p, device)
@@ -89,9 +88,14 @@ def run(program, size, device, precision):
     return seconds, steps, loss, peak_memory(device)
 
 
+def parameters(size):
+    return {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
+
+
 @cache
-def clicks(size, device):
-    n_clicks = STEPS[device.type][size] * SIZES[size]["batch_size"] * 1.35
+def clicks(size, device, share=1.0):
+    """Sessions for about ``STEPS`` steps, or a share of them."""
+    n_clicks = share * STEPS[device.type][size] * SIZES[size]["batch_size"] * 1.35
     return generated_sessions(ITEMS[size], n_clicks)
 
 

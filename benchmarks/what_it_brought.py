@@ -8,19 +8,19 @@ process of its own.
 
 import argparse
 from contextlib import ExitStack
-from functools import cache
 from statistics import median
 from unittest.mock import patch
 
 import torch
-from common import alternate_processes, generated_sessions, show, timed
+from common import alternate_processes, show, timed
 from textbook import train
-from train_speed import ITEMS, SIZES, STEPS, distinct_rows
+from train_speed import SIZES, clicks, distinct_rows, parameters
 
 from gru4rec_lite import GRU4Rec, fast, optim, precision, training
 from gru4rec_lite.fast import FastStep
 
 TEXTBOOK = "textbook loop"
+CPU = torch.device("cpu")
 
 # What is left out again, from the first idea to the last.
 WITHOUT_ONEDNN = patch.object(precision, "_onednn_is_accurate", lambda: False)
@@ -40,11 +40,10 @@ IDEAS = {
 
 def run(name, size, share):
     """Train once with some ideas. (seconds, steps)"""
-    p = {"seed": 0, "dropout_p_embed": 0.0, "n_epochs": 1, **SIZES[size]}
-    sessions = clicks(size, share)
+    p, sessions = parameters(size), clicks(size, CPU, share)
 
     def textbook():
-        return train(sessions, p, torch.device("cpu"))[1]
+        return train(sessions, p, CPU)[1]
 
     def ours():
         with ExitStack() as stack:
@@ -54,12 +53,6 @@ def run(name, size, share):
         return int(model.history["steps"].iloc[-1])
 
     return timed(textbook if name == TEXTBOOK else ours)
-
-
-@cache
-def clicks(size, share):
-    n_clicks = share * STEPS["cpu"][size] * SIZES[size]["batch_size"] * 1.35
-    return generated_sessions(ITEMS[size], n_clicks)
 
 
 def main():
@@ -82,7 +75,7 @@ def main():
                 {"size": size, "program": name, "batches/s": rate, "ratio": ratio}
             )
         p = SIZES[size]
-        used = distinct_rows(clicks(size, args.share), p)
+        used = distinct_rows(clicks(size, CPU, args.share), p)
         total = 2 * p["batch_size"] + p["n_sample"]
         print(f"({size}) item rows a step: {used} distinct, {total} in all")
     show(rows, args.json, threads=torch.get_num_threads())

@@ -231,13 +231,13 @@ def gru_gradient(g, h, gates, u, g_input, g_state, g_bias_input, g_bias_state):
     g_bias_state[:] = ZERO
     for i in range(len(h)):
         r, z, n = gates[i, :size], gates[i, size : 2 * size], gates[i, 2 * size :]
-        before, after, u_n = h[i], g[i], u[i, 2 * size :]  # (H,)
+        before, g_after, u_n = h[i], g[i], u[i, 2 * size :]  # (H,)
         to_input, to_state = g_input[i], g_state[i]  # (3H,)
         g_r, g_z = to_input[:size], to_input[size : 2 * size]
         g_n, g_u_n = to_input[2 * size :], to_state[2 * size :]
         for j in range(size):
-            g_z[j] = after[j] * (before[j] - n[j]) * z[j] * (ONE - z[j])
-            g_n[j] = after[j] * (ONE - z[j]) * (ONE - n[j] * n[j])
+            g_z[j] = g_after[j] * (before[j] - n[j]) * z[j] * (ONE - z[j])
+            g_n[j] = g_after[j] * (ONE - z[j]) * (ONE - n[j] * n[j])
         for j in range(size):
             g_r[j] = g_n[j] * u_n[j] * r[j] * (ONE - r[j])
             g_u_n[j] = g_n[j] * r[j]
