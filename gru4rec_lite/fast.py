@@ -28,6 +28,9 @@ class FastStep(Step):
         only_gru = all(type(cell) is GRU for cell in network.cells)
         return only_gru and not len(network.feedforward)
 
+    def _gradient_dtype(self):
+        return torch.bfloat16 if self.autocast else super()._gradient_dtype()
+
     @torch.no_grad()
     def __call__(self, state, one):
         network, shared = self.network, self.network.shared
@@ -49,23 +52,24 @@ class FastStep(Step):
             w = None  # a one-hot item's row is the product already
             if hasattr(cell, "weight_ih"):
                 w, x = self._low(cell.weight_ih), self._low(x)
-                self._affine(cell.bias_ih, x, w, out=a)
+                self._product(x, w.T, out=a)
             else:
-                torch.add(x, cell.bias_ih, out=a)
-            self._affine(cell.bias_hh, low_h, self._low(cell.weight_hh), out=u)
-            after = self._gates(a, u, h)  # (b, H); a holds the gates now
+                a.copy_(x)
+            self._product(low_h, self._low(cell.weight_hh).T, out=u)
+            after = self._gates(cell, a, u, h)  # (b, H); a holds the gates now
             after, mask = self._dropout(after, network.dropout_hidden)
             layers.append((w, x, h, low_h, a, u, mask))
             new_state.append(after)
             x = after
         x, output = self._low(x), self._low(output)
         scores = self._space("scores", b, len(output))
-        self._affine(bias, x, output, out=scores)  # (b, U)
+        self._product(x, output.T, out=scores)  # (b, U)
 
         # Loss, its gradient by the scores, and through the scores
-        cost, g, g_bias = self._loss(scores, one)  # 0-d, (b, U), (U,)
+        cost, g = self._loss(scores, bias, one)  # 0-d, (b, U)
+        g_bias = self._sum(g)  # (U,)
         g = self._low(g)
-        g_output = self._space("g_output", *output.shape)
+        g_output = self._space("g_output", *output.shape, output.dtype)
         self._product(g.T, x, out=g_output)  # (U, H)
         g = self._product(g, output)  # (b, H)
 
@@ -73,10 +77,9 @@ class FastStep(Step):
         parameters = iter(reversed(self.optimizer.gradients))
         for w, x, h, low_h, gates, u, mask in reversed(layers):
             g = g if mask is None else g.mul_(mask)
-            g_bias_state, g_bias_input = next(parameters), next(parameters)
-            g, g_state = self._gates_gradient(
-                g, h, gates, u, g_bias_input, g_bias_state
-            )  # (b, 3H)
+            g, g_state = self._gates_gradient(g, h, gates, u)  # (b, 3H) each
+            for share in (g_state, g):
+                next(parameters).copy_(self._sum(share))  # biases' gradients
             self._product(self._low(g_state).T, low_h, out=next(parameters))
             if w is not None:
                 low_g = self._low(g)
@@ -87,23 +90,25 @@ class FastStep(Step):
         self.update(one, table, g_x, g_output, g_bias)
         return new_state, cost
 
-    def _gates(self, a, u, h):
+    def _gates(self, cell, a, u, h):
         """The state after (b, H), from the input's and the state's shares (b, 3H).
 
-        The gates r, z, n take the place of a. Formulas: network.GRU.
+        Both get their biases, then the gates r, z, n take the place of a. Formulas:
+        network.GRU.
         """
         size = h.shape[1]
+        a.add_(cell.bias_ih)
+        u.add_(cell.bias_hh)
         a[:, : 2 * size].add_(u[:, : 2 * size]).sigmoid_()
         r, z, n = a.chunk(3, 1)  # (b, H) each
         n.addcmul_(r, u[:, 2 * size :]).tanh_()
         return torch.lerp(n, h, z)
 
-    def _gates_gradient(self, g, h, gates, u, g_bias_input, g_bias_state):
+    def _gates_gradient(self, g, h, gates, u):
         """Gradients by the input's and the state's shares, (b, 3H) each.
 
         g (b, H) is the gradient of the state after. σ' = σ (1 − σ), tanh' = 1 − tanh².
-        The state before gets none: only one step is trained. A bias gets the sum over
-        rows.
+        The state before gets none: only one step is trained.
         """
         size = h.shape[1]
         r, z, n = gates.chunk(3, 1)  # (b, H) each
@@ -114,13 +119,12 @@ class FastStep(Step):
         torch.mul(g_n * u[:, 2 * size :], r - r * r, out=g_r)
         g_state = g_input.clone()
         g_state[:, 2 * size :].mul_(r)
-        torch.sum(g_input, 0, out=g_bias_input)
-        torch.sum(g_state, 0, out=g_bias_state)
         return g_input, g_state
 
-    def _loss(self, scores, one):
-        """The loss, its gradient by the scores (b, U), and by the biases (U,)."""
+    def _loss(self, scores, bias, one):
+        """The loss, and its gradient by the scores (b, U)."""
         target, log_count = one.target_place, one.log_count
+        scores.add_(bias)
         if self.loss.name == "cross-entropy":  # softmax, less 1 at the target
             own = target[:, None]  # (b, 1)
             log_p = torch.log_softmax(scores + log_count, 1)  # (b, U)
@@ -133,7 +137,11 @@ class FastStep(Step):
                 cost = self.loss(scores, target, log_count) * len(scores)
             cost, g = cost.detach(), torch.autograd.grad(cost, scores)[0]
         g.mul_(1 / self.batch_size)
-        return cost / self.batch_size, g, g.sum(0)
+        return cost / self.batch_size, g
+
+    def _sum(self, rows):
+        """The gradient of a bias, which is added to all rows. (b, n) -> (n,)"""
+        return rows.sum(0)
 
     def _dropout(self, x, p):
         """x after dropout, and its mask."""
@@ -146,28 +154,24 @@ class FastStep(Step):
         return matrix.bfloat16() if self.autocast else matrix
 
     def _product(self, a, b, out=None):
-        """a @ b, of bfloat16 where that is asked for; the result in full precision."""
-        if not self.autocast:
+        """a @ b: into ``out``, or in the weights' precision."""
+        if out is None:
+            return torch.mm(a, b).to(self.network.output.dtype)
+        if out.dtype == a.dtype:
             return torch.mm(a, b, out=out)
-        product = a @ b
-        return product.float() if out is None else out.copy_(product)
+        return out.copy_(torch.mm(a, b))
 
-    def _affine(self, bias, a, b, out):
-        """bias + a @ b.T"""
-        if not self.autocast:
-            return torch.addmm(bias, a, b.T, out=out)
-        return out.copy_(torch.addmm(self._low(bias), a, b.T))
-
-    def _space(self, name, n, m):
+    def _space(self, name, n, m, dtype=None):
         """Memory for an (n, m) matrix: the same one as long as the shape is the
         same."""
         kept = self.spaces.get(name)
         if kept is None or kept.shape != (n, m):
-            kept = self.spaces[name] = self._new_space(n, m)
+            dtype = dtype or self.network.output.dtype
+            kept = self.spaces[name] = self._new_space(n, m, dtype)
         return kept
 
-    def _new_space(self, n, m):
-        return self.network.output.new_empty(n, m)
+    def _new_space(self, n, m, dtype):
+        return self.network.output.new_empty(n, m, dtype=dtype)
 
 
 class CompiledStep(FastStep):
@@ -181,38 +185,47 @@ class CompiledStep(FastStep):
         )
         return kernels is not None and at_home and FastStep.fits(network)
 
-    def _gates(self, a, u, h):
+    def _gates(self, cell, a, u, h):
         after = torch.empty_like(h)
-        kernels.gru_gates(a.numpy(), u.numpy(), h.numpy(), after.numpy())
+        biases = cell.bias_ih.detach(), cell.bias_hh.detach()
+        self._loop("gru_gates", len(h), a, u, *biases, h, after)
         return after
 
-    def _gates_gradient(self, g, h, gates, u, g_bias_input, g_bias_state):
+    def _gates_gradient(self, g, h, gates, u):
         g_input = self._space("g_input", *gates.shape)
         g_state = self._space("g_state", *gates.shape)
-        arrays = (g, h, gates, u, g_input, g_state, g_bias_input, g_bias_state)
-        kernels.gru_gradient(*(array.numpy() for array in arrays))
+        self._loop("gru_gradient", len(h), g, h, gates, u, g_input, g_state)
         return g_input, g_state
 
-    def _loss(self, scores, one):
-        loss, share = self.loss, np.float32(1 / self.batch_size)
-        g_bias = torch.empty(scores.shape[1])
-        arrays = (scores, one.log_count, one.target_place, g_bias)
-        arrays = (array.numpy() for array in arrays)
+    def _loss(self, scores, bias, one):
+        loss, scale = self.loss, np.float32(1 / self.batch_size)
+        losses = torch.empty(len(scores))  # (b,)
+        arguments = (scores, bias, one.log_count, one.target_place, losses, scale)
         if loss.name == "cross-entropy":
-            cost = kernels.softmax_gradient(*arrays, share)
+            self._loop("softmax_gradient", len(scores), *arguments)
         elif loss.name == "bpr-max" and loss.activation == "linear":
             bpreg, elu_param = np.float32(loss.bpreg), np.float32(loss.elu_param)
-            cost = kernels.bpr_max_gradient(*arrays, share, bpreg, elu_param)
+            self._loop("bpr_max_gradient", len(scores), *arguments, bpreg, elu_param)
         else:
-            return super()._loss(scores, one)
-        return cost / self.batch_size, scores, g_bias
+            return super()._loss(scores, bias, one)
+        return losses.sum() * scale, scores
 
-    def _new_space(self, n, m):
-        return torch.from_numpy(np.empty((n, m), np.float32))  # asks for large pages
+    def _sum(self, rows):
+        total = rows.new_empty(rows.shape[1])
+        self._loop("sum_rows", len(total), rows, total)
+        return total
 
     def _dropout(self, x, p):
         if not p:
             return x, None
         mask = torch.rand(x.shape)
-        kernels.dropout(x.numpy(), mask.numpy(), np.float32(p))
+        self._loop("dropout", len(x), x, mask, np.float32(p))
         return x, mask
+
+    def _loop(self, name, n, *arguments):
+        """Run a loop of kernels.py over n rows or columns."""
+        getattr(kernels, name)(n, *map(kernels.array, arguments))
+
+    def _new_space(self, n, m, dtype):
+        memory = np.empty(n * m * dtype.itemsize, np.uint8)  # asks for large pages
+        return torch.from_numpy(memory).view(dtype).view(n, m)

@@ -5,17 +5,20 @@ call of its own. Below stands the loop that the formula says, once for each numb
 the compiler makes it work on 16 numbers at a time. ``fast`` and ``optim`` hold the same
 as tensor operations, for GPUs, float64, and where there is no numba.
 
-But for ``adagrad_rows`` and ``add_rows``, all arrays are float32, and so are the
-constants: a plain 1 would turn a loop into float64.
+All arrays are float32, and so are the constants: a plain 1 would turn a loop into
+float64. But ``add_rows`` and Adagrad take any precision, and gradients in bfloat16.
 """
 
 from functools import partial
 from math import factorial
+from types import FunctionType
 
 import numpy as np
-from llvmlite import ir
+import torch
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
+
+from .threads import on_threads
 
 ZERO, HALF, ONE, TWO = map(np.float32, (0, 0.5, 1, 2))
 LOG2_E, TOO_LARGE = np.float32(1.4426950408889634), np.float32(88)
@@ -40,17 +43,41 @@ def _compiled(function, reorder=True):
         return njit(**options)(function)
 
 
+def _shared_out(loop):
+    """A loop over ``range(first, last)``, compiled, and shared out to threads.
+
+    Called with n in place of first and last: each thread takes its part of range(n).
+    What comes out does not depend on how many threads there are.
+
+    In such a loop one writes ``table[k, j]`` and not ``row = table[k]``, row[j], where
+    there are thousands of rows: a view counts one more user of its table, in a number
+    that all threads would write to, and wait for.
+    """
+    # numba keeps compiled code by a function's name, so each loop gets one of its own.
+    # In a closure it would see another ``loop`` in every process: hence ``names``.
+    names = {"__name__": __name__, "loop": _compiled(loop), "on_threads": on_threads}
+    shared = FunctionType(_share.__code__, names)
+    shared.__qualname__ = loop.__name__ + on_threads.__name__
+    shared.__doc__ = loop.__doc__
+    return _compiled(shared)
+
+
+def _share(n, *arguments):
+    on_threads(loop, n, arguments)  # noqa: F821 (they stand in ``names``)
+
+
 # ---- functions of one number
 
 
 @intrinsic
-def _float_of_bits(typing, bits):
-    """The float32 that is written with these 32 bits."""
+def _same_bits(typing, x):
+    """The int32 that is written with the bits of a float32, or the other way round."""
+    other = types.int32 if x == types.float32 else types.float32
 
     def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
+        return builder.bitcast(arguments[0], context.get_value_type(other))
 
-    return types.float32(types.int32), code
+    return other(x), code
 
 
 @partial(_compiled, reorder=False)
@@ -66,7 +93,7 @@ def exp(x):
     series = ZERO
     for c in EXP:
         series = series * r + c
-    power = _float_of_bits((np.int32(n) + np.int32(127)) << np.int32(23))  # 2^n
+    power = _same_bits(np.int32((np.int32(n) + np.int32(127)) << np.int32(23)))  # 2^n
     return ZERO if x < ONE - TOO_LARGE else series * power
 
 
@@ -104,54 +131,87 @@ def largest(row):
     return top[0]
 
 
-# ---- losses: each turns scores (b, U) into their gradient, and gives the loss
+# ---- bfloat16: the first 16 bits of a float32, which NumPy takes for an int16
 
 
-@_compiled
-def softmax_gradient(scores, log_count, target, g_bias, scale):
+def array(x):
+    """A tensor as NumPy sees it; anything else as it is."""
+    if not torch.is_tensor(x):
+        return x
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def wide(x):
+    """A number of an array: of bfloat16 as float32, any other as it is. In loops."""
+
+
+def put(array, at, x):
+    """array[at] = x, to the nearest bfloat16 if the array holds such. In loops."""
+
+
+@overload(wide)
+def _wide(x):
+    if x == types.int16:
+        return lambda x: _same_bits(np.int32(np.int32(x) << np.int32(16)))
+    return lambda x: x
+
+
+@overload(put)
+def _put(array, at, x):
+    def assign(array, at, x):
+        array[at] = x
+
+    def assign_rounded(array, at, x):
+        bits = _same_bits(x)
+        odd = (bits >> np.int32(16)) & np.int32(1)  # ties go to the even one
+        array[at] = np.int16((bits + np.int32(0x7FFF) + odd) >> np.int32(16))
+
+    return assign_rounded if array.dtype == types.int16 else assign
+
+
+# ---- losses: each turns scores (b, U) into their gradient, and fills in the losses
+
+
+@_shared_out
+def softmax_gradient(first, last, scores, bias, log_count, target, losses, scale):
     """losses.softmax_loss: the gradient is the softmax, less 1 at the target.
 
-    g_bias (U,) : gets the gradient's sum over rows. scale : multiplies the gradient.
-    Returns the sum of the rows' losses.
+    bias (U,) : is added to the scores before. losses (b,) : gets the rows' losses.
+    scale : multiplies the gradient.
     """
-    loss = ZERO
-    g_bias[:] = ZERO
-    for i in range(len(scores)):
+    for i in range(first, last):
         row, own = scores[i], target[i]  # (U,)
         for j in range(len(row)):
-            row[j] += log_count[j]
+            row[j] += bias[j] + log_count[j]
         top = largest(row)
-        loss += log_count[own] + top - row[own]
+        loss = log_count[own] + top - row[own]
         total = ZERO
         for j in range(len(row)):
             row[j] = exp(row[j] - top)
             total += row[j]
-        loss += np.log(total)
+        losses[i] = loss + np.log(total)
         share = scale / total
         for j in range(len(row)):
             row[j] *= share
         row[own] -= scale
-        for j in range(len(row)):
-            g_bias[j] += row[j]
-    return loss
 
 
-@_compiled
-def bpr_max_gradient(scores, log_count, target, g_bias, scale, bpreg, alpha):
+@_shared_out
+def bpr_max_gradient(
+    first, last, scores, bias, log_count, target, losses, scale, bpreg, alpha
+):
     """losses.bpr_max after losses.elu(alpha); formulas: losses._BPRMax.
 
-    Arguments and result as for softmax_gradient.
+    Arguments as for softmax_gradient.
     """
     width = scores.shape[1]
     r, w, s, count = np.empty((4, width), np.float32)  # (U,) each
     for j in range(width):
         count[j] = exp(log_count[j])
-    loss = ZERO
-    g_bias[:] = ZERO
-    for i in range(len(scores)):
+    for i in range(first, last):
         row, own = scores[i], target[i]
         for j in range(width):  # scores r, and in place of the row dr / dscore
-            x = row[j]
+            x = row[j] + bias[j]
             e = exp(x)
             flat = (alpha > ZERO) & (x <= ZERO)  # as torch.elu at 0
             r[j] = alpha * (e - ONE) if flat else x
@@ -180,7 +240,7 @@ def bpr_max_gradient(scores, log_count, target, g_bias, scale, bpreg, alpha):
             log_p = np.log1p(-lost)
         else:
             log_p = positive - top - np.log(norm) + np.log(total)
-        loss += bpreg * penalty - log_p
+        losses[i] = bpreg * penalty - log_p
 
         # Where the target is far above all negatives, their sum may be 0, and q is w.
         none = total < np.float32(1e-30)
@@ -194,24 +254,26 @@ def bpr_max_gradient(scores, log_count, target, g_bias, scale, bpreg, alpha):
             row[j] *= (w[j] * share_w * push - pull) * scale
         row[own] += slope * (pulled - ONE) * scale
         count[own] = kept
-        for j in range(width):
-            g_bias[j] += row[j]
-    return loss
 
 
 # ---- gated recurrent unit
 
 
-@_compiled
-def gru_gates(a, u, h, after):
+@_shared_out
+def gru_gates(first, last, a, u, bias_a, bias_u, h, after):
     """From the input's and the state's shares (b, 3H) to the state after (b, H).
 
-    a is overwritten by the gates r, z, n. Formulas: network.GRU.
+    a is overwritten by the gates r, z, n; its bias (3H,) is added before, and that of
+    u to u. Formulas: network.GRU.
     """
     size = h.shape[1]
-    for i in range(len(h)):
-        r, z, n = a[i, :size], a[i, size : 2 * size], a[i, 2 * size :]
-        u_r, u_z, u_n = u[i, :size], u[i, size : 2 * size], u[i, 2 * size :]
+    for i in range(first, last):
+        gates, state = a[i], u[i]  # (3H,)
+        for j in range(3 * size):
+            gates[j] += bias_a[j]
+            state[j] += bias_u[j]
+        r, z, n = gates[:size], gates[size : 2 * size], gates[2 * size :]
+        u_r, u_z, u_n = state[:size], state[size : 2 * size], state[2 * size :]
         for j in range(size):
             r[j] = sigmoid(r[j] + u_r[j])
             z[j] = sigmoid(z[j] + u_z[j])
@@ -219,17 +281,15 @@ def gru_gates(a, u, h, after):
             after[i, j] = n[j] + z[j] * (h[i, j] - n[j])
 
 
-@_compiled
-def gru_gradient(g, h, gates, u, g_input, g_state, g_bias_input, g_bias_state):
-    """Gradients by the input's and the state's shares, and by the biases (3H,).
+@_shared_out
+def gru_gradient(first, last, g, h, gates, u, g_input, g_state):
+    """Gradients by the input's and the state's shares.
 
     FastStep._gates_gradient, in short loops: the compiler gives up on those that it
     cannot see through, where many arrays might overlap.
     """
     size = h.shape[1]
-    g_bias_input[:] = ZERO
-    g_bias_state[:] = ZERO
-    for i in range(len(h)):
+    for i in range(first, last):
         r, z, n = gates[i, :size], gates[i, size : 2 * size], gates[i, 2 * size :]
         before, g_after, u_n = h[i], g[i], u[i, 2 * size :]  # (H,)
         to_input, to_state = g_input[i], g_state[i]  # (3H,)
@@ -243,46 +303,69 @@ def gru_gradient(g, h, gates, u, g_input, g_state, g_bias_input, g_bias_state):
             g_u_n[j] = g_n[j] * r[j]
         for j in range(2 * size):
             to_state[j] = to_input[j]
-        for j in range(3 * size):
-            g_bias_input[j] += to_input[j]
-            g_bias_state[j] += to_state[j]
 
 
-@_compiled
-def dropout(x, random, p):
+@_shared_out
+def dropout(first, last, x, random, p):
     """x times a mask, in place. random (b, H), from U(0, 1), becomes the mask."""
     scale = ONE / (ONE - p)
-    for i in range(len(x)):
+    for i in range(first, last):
         for j in range(x.shape[1]):
             random[i, j] = scale if random[i, j] >= p else ZERO
             x[i, j] *= random[i, j]
 
 
-# ---- rows of item matrices
+# ---- sums; first and last are columns
 
 
-@_compiled
-def add_rows(table, place, rows):
+@_shared_out
+def sum_rows(first, last, rows, total):
+    """total = rows.sum(0)."""
+    total = total[first:last]
+    total[:] = ZERO
+    for i in range(len(rows)):
+        row = rows[i, first:last]
+        for j in range(len(total)):
+            total[j] += row[j]
+
+
+@_shared_out
+def add_rows(first, last, table, place, rows):
     """table[place] += rows; repeated places are added up."""
     for i in range(len(place)):
-        for j in range(rows.shape[1]):
-            table[place[i], j] += rows[i, j]
+        into, row = table[place[i], first:last], rows[i, first:last]
+        for j in range(len(row)):
+            put(into, j, wide(into[j]) + row[j])
+
+
+# ---- optimiser
 
 
 @_compiled
-def adagrad_rows(table, acc, velocity, rows, g, lr, momentum, epsilon):
-    """Adagrad on some rows of a matrix, as optim.Adagrad, in one pass over memory.
+def _adagrad(p, acc, velocity, at, g, lr, momentum, epsilon):
+    """optim.Adagrad for the weight p[at] with gradient g."""
+    acc[at] += g * g
+    move = -lr * g / np.sqrt(acc[at] + epsilon)
+    if momentum != 0:  # else there is no velocity, and acc stands in its place
+        move += momentum * velocity[at]
+        velocity[at] = move
+    p[at] += move
 
-    velocity may be acc itself when momentum is 0.
-    """
-    for i in range(len(rows)):
-        p, a, v, row = table[rows[i]], acc[rows[i]], velocity[rows[i]], g[i]
-        if momentum == 0:
-            for j in range(len(p)):
-                a[j] += row[j] * row[j]
-                p[j] -= lr * row[j] / np.sqrt(a[j] + epsilon)
-        else:
-            for j in range(len(p)):
-                a[j] += row[j] * row[j]
-                v[j] = momentum * v[j] - lr * row[j] / np.sqrt(a[j] + epsilon)
-                p[j] += v[j]
+
+@_shared_out
+def adagrad(first, last, p, acc, velocity, g, lr, momentum, epsilon):
+    """Adagrad on weights p (n,)."""
+    part = slice(first, last)
+    p, acc, velocity, g = p[part], acc[part], velocity[part], g[part]
+    for j in range(len(p)):
+        _adagrad(p, acc, velocity, j, wide(g[j]), lr, momentum, epsilon)
+
+
+@_shared_out
+def adagrad_rows(first, last, table, acc, velocity, rows, g, lr, momentum, epsilon):
+    """Adagrad on some rows (U,) of a matrix, with their gradients g (U, H)."""
+    for i in range(first, last):
+        k = rows[i]
+        for j in range(g.shape[1]):
+            one = wide(g[i, j])
+            _adagrad(table, acc, velocity, (k, j), one, lr, momentum, epsilon)

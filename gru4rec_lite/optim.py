@@ -125,17 +125,19 @@ class RowSparse:
     tables : item matrices by name, (I + 1, ·) or (I + 1,).
     l2 : weight decay, added to the gradient of what a step touches.
     grad_clip : largest norm of a step's gradients together, 0 for no limit.
+    gradient_dtype : what the gradients of dense parameters are kept in; by default what
+        the parameters are.
 
     Attributes
     ----------
     gradients : a tensor for each dense parameter, to be filled before ``step``.
     """
 
-    def __init__(self, rule, dense, tables, l2=0.0, grad_clip=0.0):
+    def __init__(self, rule, dense, tables, l2=0.0, grad_clip=0.0, gradient_dtype=None):
         self.rule, self.tables, self.l2, self.grad_clip = rule, tables, l2, grad_clip
         rule.to(tables["output"].device)
         self.dense = torch.cat([p.data.reshape(-1) for p in dense])
-        self.dense_gradient = torch.zeros_like(self.dense)
+        self.dense_gradient = torch.zeros_like(self.dense, dtype=gradient_dtype)
         sizes = [p.numel() for p in dense]
         self.gradients = []
         for p, weights, gradient in zip(
@@ -151,14 +153,13 @@ class RowSparse:
         self.arrays = {}  # what the compiled rule moves, as NumPy sees it
         on_cpu = self.dense.device.type == "cpu"
         if kernels is not None and on_cpu and type(rule) is Adagrad:
-            self.first_row = torch.zeros(1, dtype=torch.long)  # all dense weights
-            everything = {"dense": (self.dense[None], self.dense_state)}
+            states = self.dense_state
+            used = self.dense, states[0], states[-1]
+            self.arrays["dense"] = [t.numpy() for t in used]
             for name, table in tables.items():
-                everything[name] = table, self.row_state[name]
-            for name, (table, states) in everything.items():
-                shape = (len(table), -1)
-                used = (table, states[0], states[-1])
-                self.arrays[name] = [t.view(shape).numpy() for t in used]
+                states = self.row_state[name]
+                used = table, states[0], states[-1]
+                self.arrays[name] = [t.view(len(t), -1).numpy() for t in used]
             number = self.arrays["dense"][0].dtype.type  # float32 stays float32
             self.numbers = [number(x) for x in (rule.lr, rule.momentum, EPSILON)]
 
@@ -173,25 +174,35 @@ class RowSparse:
         which may be changed. Row I, which fills up ``rows``, may occur several times:
         its gradient is 0 and it stays 0.
         """
+        g_dense = self.dense_gradient
+        if self.l2 or self.grad_clip:  # in the weights' precision
+            g_dense = self._wide(g_dense)
+            g_rows = {name: (rows, self._wide(g)) for name, (rows, g) in g_rows.items()}
         if self.l2:
-            self.dense_gradient.add_(self.dense, alpha=self.l2)
+            g_dense.add_(self.dense, alpha=self.l2)
             for name, (rows, g) in g_rows.items():
                 g.add_(self.tables[name].index_select(0, rows), alpha=self.l2)
         if self.grad_clip:
-            self._clip([self.dense_gradient, *(g for _, g in g_rows.values())])
+            self._clip([g_dense, *(g for _, g in g_rows.values())])
         self.rule.begin_step()
         if self.arrays:
-            g_rows = {"dense": (self.first_row, self.dense_gradient[None]), **g_rows}
+            arrays, numbers = self.arrays, self.numbers
+            kernels.adagrad(
+                len(g_dense), *arrays["dense"], kernels.array(g_dense), *numbers
+            )
             for name, (rows, g) in g_rows.items():
-                g = g.numpy().reshape(len(rows), -1)
-                kernels.adagrad_rows(*self.arrays[name], rows.numpy(), g, *self.numbers)
+                used = rows.numpy(), kernels.array(g.view(len(rows), -1))
+                kernels.adagrad_rows(len(rows), *arrays[name], *used, *numbers)
             return
         for part in blocks(self.dense):
             states = [state[part] for state in self.dense_state]
-            self.dense[part].add_(self.rule.move(self.dense_gradient[part], *states))
+            self.dense[part].add_(self.rule.move(self._wide(g_dense[part]), *states))
         for name, (rows, g) in g_rows.items():
             for part in blocks(g):
-                self._move_rows(name, rows[part], g[part])
+                self._move_rows(name, rows[part], self._wide(g[part]))
+
+    def _wide(self, g):
+        return g.to(self.dense.dtype)
 
     def _move_rows(self, name, rows, g):
         states = self.row_state[name]

@@ -153,12 +153,18 @@ class Step:
         if not network.shared:
             tables["input"] = network.input
         self.dense = list(network.parameters())
-        self.optimizer = RowSparse(rule, self.dense, tables, l2, grad_clip)
+        self.optimizer = RowSparse(
+            rule, self.dense, tables, l2, grad_clip, self._gradient_dtype()
+        )
 
     @staticmethod
     def fits(network):
         """Whether this kind of step can train a network: this one can train all."""
         return True
+
+    def _gradient_dtype(self):
+        """What the gradients of dense weights are kept in."""
+        return self.network.output.dtype
 
     def run(self, state, chunk):
         """All steps of a chunk. Returns the new hidden state and the sum of the
@@ -300,11 +306,11 @@ def add_rows(table, place, rows):
     """table[place] += rows; repeated places are added up."""
     if table.is_cuda:  # where index_add_ adds in random order, and so rounds at random
         at = place == torch.arange(len(table), device=table.device)[:, None]  # (U, b)
-        table.addmm_(at.to(table.dtype), rows)
+        table.addmm_(at.to(table.dtype), rows.to(table.dtype))
     elif kernels is not None and table.device.type == "cpu":
-        kernels.add_rows(table.numpy(), place.numpy(), rows.numpy())
+        kernels.add_rows(table.shape[1], *map(kernels.array, (table, place, rows)))
     else:
-        table.index_add_(0, place, rows)
+        table.index_add_(0, place, rows.to(table.dtype))
 
 
 @dataclass(frozen=True)

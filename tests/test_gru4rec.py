@@ -155,10 +155,15 @@ def test_other_presets_train(name):
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "bpr-max"])
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_bfloat16_is_near_float32(loss, cell):
-    whole = fitted(loss=loss, cell=cell, n_epochs=3)
-    half = fitted(loss=loss, cell=cell, n_epochs=3, precision="bfloat16")
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"cell": "lstm"}, {"l2": 0.01, "grad_clip": 0.1}, {"optimizer": "rmsprop"}],
+    ids=str,
+)
+def test_bfloat16_is_near_float32(loss, other):
+    settings = {"loss": loss, "n_epochs": 3, **other}
+    whole = fitted(**settings)
+    half = fitted(**settings, precision="bfloat16")
     np.testing.assert_allclose(half.history["loss"], whole.history["loss"], rtol=0.05)
     assert not same_weights(half, whole)
     assert half.network.output.dtype == torch.float32

@@ -68,6 +68,9 @@ LOSSES = {
 def gradient(name, scores, target, count, bpreg, alpha):
     """Loss, gradient and its sums over rows, as the kernel finds them."""
     g, g_bias = scores.astype(float32), np.empty(scores.shape[1], float32)
+    bias = np.linspace(-1, 1, len(g_bias), dtype=float32)  # which the loop adds
+    g -= bias
+    rows = np.empty(len(g), float32)
     with np.errstate(divide="ignore"):
         log_count = np.log(count).astype(float32)
     more = () if name == "softmax" else (float32(bpreg), float32(alpha))
@@ -75,8 +78,10 @@ def gradient(name, scores, target, count, bpreg, alpha):
         "softmax": kernels.softmax_gradient,
         "bpr-max": kernels.bpr_max_gradient,
     }
-    loss = function[name](g, log_count, target, g_bias, float32(1 / len(g)), *more)
-    return loss / len(g), g, g_bias
+    arrays = (g, bias, log_count, target, rows)
+    function[name](len(g), *arrays, float32(1 / len(g)), *more)
+    kernels.sum_rows(len(g_bias), g, g_bias)
+    return rows.mean(), g, g_bias
 
 
 def by_autograd(name, scores, target, count, bpreg, alpha):
@@ -108,7 +113,6 @@ def columns(rng, n_rows, n_columns):
 def test_losses(name, seed, n_rows, n_columns, spread, bpreg, alpha):
     rng = np.random.default_rng(seed)
     scores = rng.normal(0, spread, (n_rows, n_columns)).astype(float32).astype(float)
-    scores[rng.random(scores.shape) < 0.2] = 0  # as before the first step
     case = (name, scores, *columns(rng, n_rows, n_columns), bpreg, alpha)
     loss, g, g_bias = gradient(*case)
     exact_loss, exact = by_autograd(*case)
@@ -130,6 +134,16 @@ def test_losses_far_out(name, positive, others):
     exact_loss, exact = by_autograd(*case)
     assert loss == pytest.approx(exact_loss, rel=1e-5, abs=1e-6)
     np.testing.assert_allclose(g, exact, atol=1e-6)
+
+
+def test_the_slope_of_elu_at_0_is_that_of_pytorch():
+    """All scores are 0 before the first step."""
+    g, bias = np.zeros((2, 5), float32), np.zeros(5, float32)
+    target, rows = np.array([0, 1]), np.empty(2, float32)
+    numbers = map(float32, (0.5, 1, 0.5))  # scale, bpreg, alpha
+    kernels.bpr_max_gradient(2, g, bias, bias, target, rows, *numbers)
+    case = ("bpr-max", np.zeros((2, 5)), target, np.ones(5), 1.0, 0.5)
+    np.testing.assert_allclose(g, by_autograd(*case)[1], atol=1e-7)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -157,7 +171,7 @@ def test_columns_that_are_no_candidate_get_no_gradient(name):
 
 def test_repeated_places_are_added_up():
     table, rows = np.zeros((4, 3), float32), np.arange(9, dtype=float32).reshape(3, 3)
-    kernels.add_rows(table, np.array([2, 0, 2]), rows)
+    kernels.add_rows(3, table, np.array([2, 0, 2]), rows)
     assert table.tolist() == [[3, 4, 5], [0, 0, 0], [6, 8, 10], [0, 0, 0]]
 
 
@@ -165,6 +179,50 @@ def test_repeated_places_are_added_up():
 def test_dropout(p):
     random = np.array([[0.1, 0.25, 0.9], [0.5, 0.49, 0.0]], float32)
     x, mask = np.full((2, 3), 3, float32), random.copy()
-    kernels.dropout(x, mask, float32(p))
+    kernels.dropout(2, x, mask, float32(p))
     np.testing.assert_allclose(mask, (random >= p) / (1 - p))
     np.testing.assert_allclose(x, 3 * mask)
+
+
+# ---- bfloat16
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=40))
+def test_bfloat16_is_rounded_as_pytorch_does(numbers):
+    rows = torch.tensor(numbers, dtype=torch.float32)[None]
+    # Halfway between two: the even one is meant.
+    ties = (rows.bfloat16().view(torch.int16).int() << 16 | 0x8000).view(torch.float32)
+    for row in (rows, ties[~ties.isnan()][None]):
+        table = torch.zeros_like(row, dtype=torch.bfloat16)
+        arrays = map(kernels.array, (table, torch.tensor([0]), row))
+        kernels.add_rows(row.shape[1], *arrays)
+        assert torch.equal(table, row.bfloat16())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.4])
+def test_adagrad_of_a_gradient_in_bfloat16(momentum):
+    """As of the same numbers in float32; and as the formula says."""
+    rng = np.random.default_rng(0)
+    g = torch.from_numpy(rng.normal(size=(3, 40)).astype(float32)).bfloat16()
+    start = rng.normal(size=(3, 5, 40)).astype(float32)  # weights, acc, velocity
+    start[1:] = abs(start[1:])
+    rows, numbers = np.array([4, 0, 2]), map(float32, (0.1, momentum, 1e-6))
+    numbers = list(numbers)
+    moved = []
+    for gradient in (g, g.float()):
+        p, acc, velocity = start.copy()
+        kernels.adagrad_rows(
+            3, p, acc, velocity, rows, kernels.array(gradient), *numbers
+        )
+        moved.append([p, acc, velocity])
+    np.testing.assert_array_equal(*moved)
+    p, acc, velocity = start.astype(float)
+    exact = g.double().numpy()
+    acc[rows] += exact**2
+    move = momentum * velocity[rows] - 0.1 * exact / np.sqrt(acc[rows] + 1e-6)
+    p[rows] += move
+    np.testing.assert_allclose(moved[0][0], p, atol=1e-6)
+    np.testing.assert_allclose(moved[0][1], acc, rtol=1e-6)
+    if momentum:
+        velocity[rows] = move
+    np.testing.assert_allclose(moved[0][2], velocity, atol=1e-6)

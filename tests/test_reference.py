@@ -181,6 +181,23 @@ def test_compiled_step_equals_autograd_in_float64(mode, loss, layers):
     )
 
 
+@pytest.mark.parametrize("loss", ["xe-logq", "bpr-max"])
+@pytest.mark.parametrize("mode", MODES)
+def test_compiled_step_equals_tensor_operations_in_bfloat16(mode, loss):
+    """Both round the same numbers; what differs is the order of sums."""
+    models = []
+    for way in (WAYS["not compiled"](), nullcontext()):
+        model = GRU4Rec(
+            layers=[7, 6], n_epochs=1, n_sample=9, batch_size=5, precision="bfloat16",
+            learning_rate=0.05, device="cpu", **MODES[mode], **LOSSES[loss],
+        )  # fmt: skip
+        with way:
+            models.append(model.fit(SESSIONS, verbose=False))
+    tensors, compiled = (weights_of(model.network) for model in models)
+    for name, weights in tensors.items():
+        torch.testing.assert_close(compiled[name], weights, rtol=0, atol=2e-3)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("mode", MODES)
