@@ -16,7 +16,7 @@ from common import alternate_processes, show, timed
 from textbook import train
 from train_speed import SIZES, clicks, distinct_rows, parameters
 
-from gru4rec_lite import GRU4Rec, fast, optim, precision, training
+from gru4rec_lite import GRU4Rec, fast, kernels, optim, precision, training
 from gru4rec_lite.fast import FastStep
 
 TEXTBOOK = "textbook loop"
@@ -28,13 +28,27 @@ WITHOUT_HAND = patch.object(FastStep, "fits", staticmethod(lambda network: False
 WITHOUT_COMPILED = [
     patch.object(module, "kernels", None) for module in (fast, optim, training)
 ]
+
+
+def on_one_thread(shared):
+    """A loop that is shared out to threads, as it is without."""
+    loop = shared.py_func.__globals__["loop"]
+    return lambda n, *arguments: loop(0, n, *arguments)
+
+
+WITHOUT_THREADS = [
+    patch.object(kernels, name, on_one_thread(loop))
+    for name, loop in vars(kernels).items()
+    if hasattr(loop, "py_func") and loop.py_func.__code__ is kernels._share.__code__
+]
 IDEAS = {
     "schedule, sampling, merged candidates": [
         WITHOUT_ONEDNN, WITHOUT_HAND, *WITHOUT_COMPILED,
     ],
     "+ products through oneDNN": [WITHOUT_HAND, *WITHOUT_COMPILED],
     "+ gradients by hand": WITHOUT_COMPILED,
-    "+ compiled loops (GRU4Rec.fit)": [],
+    "+ compiled loops": WITHOUT_THREADS,
+    "+ on all threads (GRU4Rec.fit)": [],
 }  # fmt: skip
 
 
