@@ -110,7 +110,7 @@ def test_exactly_the_blanks_fail_and_say_what_to_do(path, tmp_path):
         assert f"`{name}` is not written yet" in error.evalue
         assert "In the cell above, put your code" in error.evalue
         assert len(error.traceback) == 1, "no more than the message"
-    assert not (tmp_path / ".progress.json").exists()
+    assert not (tmp_path / ".progress.txt").exists()
 
 
 # ---- graded ----------------------------------------------------------------------

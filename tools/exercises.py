@@ -81,7 +81,7 @@ README = """\
 that you are right, or what is wrong. Two hints are folded under every exercise, and the
 solutions are in [solutions/](../solutions). Difficulty and importance go from 1 to 5.
 
-What you have passed so far is kept in `.progress.json` beside the notebooks; to see it,
+What you have passed so far is kept in `.progress.txt` beside the notebooks; to see it,
 run `from gru4rec_lite import course; course.progress()`, and delete the file to begin
 anew.
 

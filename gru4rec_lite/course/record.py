@@ -1,33 +1,30 @@
 """Which exercises a learner has passed so far: a small file beside the notebooks.
 
-It is called ``.progress.json``; delete it to begin anew.
+It is called ``.progress.txt`` and holds a number a line; delete it to begin anew.
 """
 
-import json
-import os
 from pathlib import Path
 
 import pandas as pd
 
-FILE = Path(".progress.json")  # in the folder of the notebook that runs
+FILE = Path(".progress.txt")  # in the folder of the notebook that runs
 
 
 def passed() -> set:
     """Numbers of the exercises passed. A file that cannot be read counts as none."""
     try:
-        numbers = json.loads(FILE.read_text(encoding="utf-8"))
-        return {number for number in numbers if isinstance(number, str)}
-    except (OSError, ValueError, TypeError):
+        return set(FILE.read_text(encoding="utf-8").split())
+    except (OSError, ValueError):
         return set()
 
 
 def keep(number: str) -> None:
     """Add a passed exercise. Where nothing can be written, nothing is kept."""
-    numbers = passed() | {number}
-    beside = FILE.with_name(f"{FILE.name}.{os.getpid()}")
-    try:
-        beside.write_text(json.dumps(sorted(numbers)), encoding="utf-8")
-        beside.replace(FILE)
+    if number in passed():
+        return
+    try:  # at the end of the file, so that notebooks side by side lose nothing
+        with FILE.open("a", encoding="utf-8") as file:
+            file.write(f"{number}\n")
     except OSError:
         pass
 

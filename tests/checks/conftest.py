@@ -12,7 +12,7 @@ counted = Counter()
 @pytest.fixture(autouse=True)
 def own_progress(tmp_path, monkeypatch):
     """Nothing that a test passes is taken for the learner's."""
-    monkeypatch.setattr(record, "FILE", tmp_path / ".progress.json")
+    monkeypatch.setattr(record, "FILE", tmp_path / ".progress.txt")
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -138,6 +140,24 @@ def test_notebooks_and_checks_agree():
     assert len(numbers) >= 32
 
 
+PASS_MANY = """
+import sys
+from pathlib import Path
+from gru4rec_lite.course import record
+
+record.FILE = Path(sys.argv[1])
+for n in range(200):
+    record.keep(f"{sys.argv[2]}.{n}")
+"""
+
+
+def test_notebooks_that_run_side_by_side_lose_nothing(tmp_path):
+    command = [sys.executable, "-c", PASS_MANY, str(record.FILE)]
+    both = [subprocess.Popen([*command, lesson]) for lesson in ("4", "5")]
+    assert [process.wait() for process in both] == [0, 0]
+    assert record.passed() == {f"{x}.{n}" for x in (4, 5) for n in range(200)}
+
+
 def test_progress_lists_what_is_passed(tmp_path, capsys):
     number, name = next((c.number, n) for n, c in BY_NAME.items())
     lesson = number.split(".")[0]
@@ -147,12 +167,12 @@ def test_progress_lists_what_is_passed(tmp_path, capsys):
     assert table.loc[number, "passed"] == "yes"
     assert (table["passed"] == "yes").sum() == 1
     assert len(table) == len(CHECKS)
-    (tmp_path / ".progress.json").write_text("{damaged")
+    (tmp_path / ".progress.txt").write_text("{damaged")
     assert (progress()["passed"] == "not yet").all()
 
 
 def test_where_nothing_can_be_written_the_check_still_answers(monkeypatch, capsys):
-    monkeypatch.setattr(record, "FILE", Path("/nowhere/at/all/.progress.json"))
+    monkeypatch.setattr(record, "FILE", Path("/nowhere/at/all/.progress.txt"))
     name = next(iter(RIGHT))
     BY_NAME[name](RIGHT[name][0])
     assert "right" in capsys.readouterr().out
