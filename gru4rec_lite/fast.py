@@ -28,8 +28,13 @@ class FastStep(Step):
         only_gru = all(type(cell) is GRU for cell in network.cells)
         return only_gru and not len(network.feedforward)
 
+    @property
+    def low(self):
+        """What the products take and give."""
+        return torch.bfloat16 if self.autocast else self.network.output.dtype
+
     def _gradient_dtype(self):
-        return torch.bfloat16 if self.autocast else super()._gradient_dtype()
+        return self.low
 
     @torch.no_grad()
     def __call__(self, state, one):
@@ -46,85 +51,77 @@ class FastStep(Step):
         layers, new_state = [], []
         for n, (cell, h) in enumerate(zip(network.cells, state, strict=True)):
             h = h * one.keep  # (b, H)
-            low_h = self._low(h)
-            a = self._space(f"a{n}", b, 3 * cell.hidden_size)
-            u = self._space(f"u{n}", b, 3 * cell.hidden_size)
-            w = None  # a one-hot item's row is the product already
+            size, low_h = 3 * cell.hidden_size, h.to(self.low)
+            w, a = None, x  # a one-hot item's row is the product already
             if hasattr(cell, "weight_ih"):
-                w, x = self._low(cell.weight_ih), self._low(x)
-                self._product(x, w.T, out=a)
-            else:
-                a.copy_(x)
-            self._product(low_h, self._low(cell.weight_hh).T, out=u)
-            after = self._gates(cell, a, u, h)  # (b, H); a holds the gates now
+                w, x = cell.weight_ih.to(self.low), x.to(self.low)
+                a = torch.mm(x, w.T, out=self._space(f"a{n}", b, size, self.low))
+            u = self._space(f"u{n}", b, size, self.low)
+            torch.mm(low_h, cell.weight_hh.to(self.low).T, out=u)
+            after, gates = self._gates(cell, a, u, h)  # (b, H)
             after, mask = self._dropout(after, network.dropout_hidden)
-            layers.append((w, x, h, low_h, a, u, mask))
+            layers.append((w, x, h, low_h, gates, mask))
             new_state.append(after)
             x = after
-        x, output = self._low(x), self._low(output)
-        scores = self._space("scores", b, len(output))
-        self._product(x, output.T, out=scores)  # (b, U)
+        x, output = x.to(self.low), output.to(self.low)
+        scores = self._space("scores", b, len(output), self.low)
+        torch.mm(x, output.T, out=scores)  # (b, U)
 
         # Loss, its gradient by the scores, and through the scores
         cost, g = self._loss(scores, bias, one)  # 0-d, (b, U)
+        g = g.to(self.low)
         g_bias = self._sum(g)  # (U,)
-        g = self._low(g)
-        g_output = self._space("g_output", *output.shape, output.dtype)
-        self._product(g.T, x, out=g_output)  # (U, H)
-        g = self._product(g, output)  # (b, H)
+        g_output = self._space("g_output", *output.shape, self.low)
+        torch.mm(g.T, x, out=g_output)  # (U, H)
+        g = torch.mm(g, output).to(bias.dtype)  # (b, H)
 
         # Backward through the layers, last one first
         parameters = iter(reversed(self.optimizer.gradients))
-        for w, x, h, low_h, gates, u, mask in reversed(layers):
+        for w, x, h, low_h, gates, mask in reversed(layers):
             g = g if mask is None else g.mul_(mask)
-            g, g_state = self._gates_gradient(g, h, gates, u)  # (b, 3H) each
+            shares = self._gates_gradient(g, h, gates)
+            g, g_state = (share.to(self.low) for share in shares)  # (b, 3H) each
             for share in (g_state, g):
                 next(parameters).copy_(self._sum(share))  # biases' gradients
-            self._product(self._low(g_state).T, low_h, out=next(parameters))
+            torch.mm(g_state.T, low_h, out=next(parameters))
             if w is not None:
-                low_g = self._low(g)
-                self._product(low_g.T, x, out=next(parameters))
-                g = self._product(low_g, w)  # (b, D)
+                torch.mm(g.T, x, out=next(parameters))
+                g = torch.mm(g, w)  # (b, D)
+            g = g.to(bias.dtype)
         g_x = g if mask_embed is None else g.mul_(mask_embed)
 
         self.update(one, table, g_x, g_output, g_bias)
         return new_state, cost
 
     def _gates(self, cell, a, u, h):
-        """The state after (b, H), from the input's and the state's shares (b, 3H).
+        """From the input's and the state's shares (b, 3H) to the state after (b, H).
 
-        Both get their biases, then the gates r, z, n take the place of a. Formulas:
-        network.GRU.
+        The shares get their biases here. Also returns what _gates_gradient asks for.
+        Formulas: network.GRU.
         """
         size = h.shape[1]
-        a.add_(cell.bias_ih)
-        u.add_(cell.bias_hh)
-        a[:, : 2 * size].add_(u[:, : 2 * size]).sigmoid_()
-        r, z, n = a.chunk(3, 1)  # (b, H) each
-        n.addcmul_(r, u[:, 2 * size :]).tanh_()
-        return torch.lerp(n, h, z)
+        a, u = a + cell.bias_ih, u + cell.bias_hh  # in the biases' precision
+        r, z = (a + u)[:, : 2 * size].sigmoid_().chunk(2, 1)  # (b, H) each
+        u_n = u[:, 2 * size :]
+        n = torch.addcmul(a[:, 2 * size :], r, u_n).tanh_()
+        return torch.lerp(n, h, z), (r, z, n, u_n)
 
-    def _gates_gradient(self, g, h, gates, u):
+    def _gates_gradient(self, g, h, gates):
         """Gradients by the input's and the state's shares, (b, 3H) each.
 
         g (b, H) is the gradient of the state after. σ' = σ (1 − σ), tanh' = 1 − tanh².
         The state before gets none: only one step is trained.
         """
-        size = h.shape[1]
-        r, z, n = gates.chunk(3, 1)  # (b, H) each
-        g_input = torch.empty_like(gates)
-        g_r, g_z, g_n = g_input.chunk(3, 1)
-        torch.mul(g - g * z, 1 - n * n, out=g_n)
-        torch.mul(g * (h - n), z - z * z, out=g_z)
-        torch.mul(g_n * u[:, 2 * size :], r - r * r, out=g_r)
-        g_state = g_input.clone()
-        g_state[:, 2 * size :].mul_(r)
-        return g_input, g_state
+        r, z, n, u_n = gates  # (b, H) each
+        g_n = (g - g * z) * (1 - n * n)
+        g_r = g_n * u_n * (r - r * r)
+        g_z = g * (h - n) * (z - z * z)
+        return torch.cat([g_r, g_z, g_n], 1), torch.cat([g_r, g_z, g_n * r], 1)
 
     def _loss(self, scores, bias, one):
         """The loss, and its gradient by the scores (b, U)."""
         target, log_count = one.target_place, one.log_count
-        scores.add_(bias)
+        scores = scores + bias  # in the biases' precision
         if self.loss.name == "cross-entropy":  # softmax, less 1 at the target
             own = target[:, None]  # (b, 1)
             log_p = torch.log_softmax(scores + log_count, 1)  # (b, U)
@@ -141,7 +138,7 @@ class FastStep(Step):
 
     def _sum(self, rows):
         """The gradient of a bias, which is added to all rows. (b, n) -> (n,)"""
-        return rows.sum(0)
+        return rows.sum(0, dtype=self.network.output.dtype)
 
     def _dropout(self, x, p):
         """x after dropout, and its mask."""
@@ -149,17 +146,6 @@ class FastStep(Step):
             return x, None
         mask = dropout_mask(x, p)
         return x * mask, mask
-
-    def _low(self, matrix):
-        return matrix.bfloat16() if self.autocast else matrix
-
-    def _product(self, a, b, out=None):
-        """a @ b: into ``out``, or in the weights' precision."""
-        if out is None:
-            return torch.mm(a, b).to(self.network.output.dtype)
-        if out.dtype == a.dtype:
-            return torch.mm(a, b, out=out)
-        return out.copy_(torch.mm(a, b))
 
     def _space(self, name, n, m, dtype=None):
         """Memory for an (n, m) matrix: the same one as long as the shape is the
@@ -186,15 +172,17 @@ class CompiledStep(FastStep):
         return kernels is not None and at_home and FastStep.fits(network)
 
     def _gates(self, cell, a, u, h):
-        after = torch.empty_like(h)
+        b, size = h.shape
+        gates, after = torch.empty(b, 4 * size), torch.empty(b, size)
         biases = cell.bias_ih.detach(), cell.bias_hh.detach()
-        self._loop("gru_gates", len(h), a, u, *biases, h, after)
-        return after
+        self._loop("gru_gates", b, a, u, *biases, h, gates, after)
+        return after, gates
 
-    def _gates_gradient(self, g, h, gates, u):
-        g_input = self._space("g_input", *gates.shape)
-        g_state = self._space("g_state", *gates.shape)
-        self._loop("gru_gradient", len(h), g, h, gates, u, g_input, g_state)
+    def _gates_gradient(self, g, h, gates):
+        b, size = h.shape
+        g_input = self._space("g_input", b, 3 * size, self.low)
+        g_state = self._space("g_state", b, 3 * size, self.low)
+        self._loop("gru_gradient", b, g, h, gates, g_input, g_state)
         return g_input, g_state
 
     def _loss(self, scores, bias, one):
@@ -211,7 +199,7 @@ class CompiledStep(FastStep):
         return losses.sum() * scale, scores
 
     def _sum(self, rows):
-        total = rows.new_empty(rows.shape[1])
+        total = torch.empty(rows.shape[1])
         self._loop("sum_rows", len(total), rows, total)
         return total
 

@@ -149,14 +149,14 @@ def put(array, at, x):
     """array[at] = x, to the nearest bfloat16 if the array holds such. In loops."""
 
 
-@overload(wide)
+@overload(wide, inline="always")
 def _wide(x):
     if x == types.int16:
         return lambda x: _same_bits(np.int32(np.int32(x) << np.int32(16)))
     return lambda x: x
 
 
-@overload(put)
+@overload(put, inline="always")
 def _put(array, at, x):
     def assign(array, at, x):
         array[at] = x
@@ -179,21 +179,22 @@ def softmax_gradient(first, last, scores, bias, log_count, target, losses, scale
     bias (U,) : is added to the scores before. losses (b,) : gets the rows' losses.
     scale : multiplies the gradient.
     """
+    r = np.empty(len(bias), np.float32)  # (U,)
     for i in range(first, last):
         row, own = scores[i], target[i]  # (U,)
-        for j in range(len(row)):
-            row[j] += bias[j] + log_count[j]
-        top = largest(row)
-        loss = log_count[own] + top - row[own]
+        for j in range(len(r)):
+            r[j] = wide(row[j]) + (bias[j] + log_count[j])
+        top = largest(r)
+        loss = log_count[own] + top - r[own]
         total = ZERO
-        for j in range(len(row)):
-            row[j] = exp(row[j] - top)
-            total += row[j]
+        for j in range(len(r)):
+            r[j] = exp(r[j] - top)
+            total += r[j]
         losses[i] = loss + np.log(total)
         share = scale / total
-        for j in range(len(row)):
-            row[j] *= share
-        row[own] -= scale
+        for j in range(len(r)):
+            put(row, j, r[j] * share)
+        put(row, own, r[own] * share - scale)
 
 
 @_shared_out
@@ -204,19 +205,18 @@ def bpr_max_gradient(
 
     Arguments as for softmax_gradient.
     """
-    width = scores.shape[1]
-    r, w, s, count = np.empty((4, width), np.float32)  # (U,) each
+    width = len(bias)
+    r, w, s = np.empty((3, width), np.float32)  # (U,) each
+    count = np.empty(width, np.float32)
     for j in range(width):
         count[j] = exp(log_count[j])
     for i in range(first, last):
         row, own = scores[i], target[i]
-        for j in range(width):  # scores r, and in place of the row dr / dscore
-            x = row[j] + bias[j]
-            e = exp(x)
-            flat = (alpha > ZERO) & (x <= ZERO)  # as torch.elu at 0
-            r[j] = alpha * (e - ONE) if flat else x
-            row[j] = alpha * e if flat else ONE
-        positive, slope = r[own], row[own]
+        for j in range(width):
+            x = wide(row[j]) + bias[j]
+            e = exp(x)  # of all, as there is no time for branches
+            r[j] = alpha * (e - ONE) if (alpha > ZERO) & (x < ZERO) else x
+        positive = r[own]
 
         # A row's own positive is one candidate less in its column.
         kept = count[own]
@@ -244,15 +244,19 @@ def bpr_max_gradient(
 
         # Where the target is far above all negatives, their sum may be 0, and q is w.
         none = total < np.float32(1e-30)
-        share, share_w = ONE / total, ONE / norm
+        share_w, share = ONE / norm, ZERO if none else ONE / total
+        only_w = share_w if none else ZERO
         pulled = ZERO
         for j in range(width):
-            q = w[j] * share_w if none else count[j] * s[j] * share
+            q = count[j] * s[j] * share + w[j] * only_w
             pull = q * (ONE - s[j])  # q_j σ(r_i − r_j)
             pulled += pull
             push = ONE + bpreg * (r[j] * r[j] + TWO * r[j] - penalty)
-            row[j] *= (w[j] * share_w * push - pull) * scale
-        row[own] += slope * (pulled - ONE) * scale
+            w[j] = w[j] * share_w * push - pull
+        w[own] += pulled - ONE
+        for j in range(width):  # through elu: dr / dscore = r + alpha
+            flat = (alpha > ZERO) & (r[j] <= ZERO)  # as torch.elu at 0
+            put(row, j, w[j] * ((r[j] + alpha if flat else ONE) * scale))
         count[own] = kept
 
 
@@ -260,29 +264,31 @@ def bpr_max_gradient(
 
 
 @_shared_out
-def gru_gates(first, last, a, u, bias_a, bias_u, h, after):
+def gru_gates(first, last, a, u, bias_a, bias_u, h, gates, after):
     """From the input's and the state's shares (b, 3H) to the state after (b, H).
 
-    a is overwritten by the gates r, z, n; its bias (3H,) is added before, and that of
-    u to u. Formulas: network.GRU.
+    The shares get their biases (3H,). gates (b, 4H) : gets r, z, n, and what r keeps
+    or forgets. Formulas: network.GRU.
     """
     size = h.shape[1]
+    bias_a_n, bias_u_n = bias_a[2 * size :], bias_u[2 * size :]  # (H,)
     for i in range(first, last):
-        gates, state = a[i], u[i]  # (3H,)
-        for j in range(3 * size):
-            gates[j] += bias_a[j]
-            state[j] += bias_u[j]
-        r, z, n = gates[:size], gates[size : 2 * size], gates[2 * size :]
-        u_r, u_z, u_n = state[:size], state[size : 2 * size], state[2 * size :]
+        a_rz, a_n = a[i, : 2 * size], a[i, 2 * size :]
+        u_rz, u_n = u[i, : 2 * size], u[i, 2 * size :]
+        rz, n, kept = gates[i, : 2 * size], gates[i, 2 * size : -size], gates[i, -size:]
+        r, z, before, new = rz[:size], rz[size:], h[i], after[i]
+        for j in range(2 * size):
+            rz[j] = sigmoid(wide(a_rz[j]) + bias_a[j] + wide(u_rz[j]) + bias_u[j])
         for j in range(size):
-            r[j] = sigmoid(r[j] + u_r[j])
-            z[j] = sigmoid(z[j] + u_z[j])
-            n[j] = tanh(n[j] + r[j] * u_n[j])
-            after[i, j] = n[j] + z[j] * (h[i, j] - n[j])
+            kept[j] = wide(u_n[j]) + bias_u_n[j]
+        for j in range(size):
+            n[j] = tanh(wide(a_n[j]) + bias_a_n[j] + r[j] * kept[j])
+        for j in range(size):
+            new[j] = n[j] + z[j] * (before[j] - n[j])
 
 
 @_shared_out
-def gru_gradient(first, last, g, h, gates, u, g_input, g_state):
+def gru_gradient(first, last, g, h, gates, g_input, g_state):
     """Gradients by the input's and the state's shares.
 
     FastStep._gates_gradient, in short loops: the compiler gives up on those that it
@@ -290,17 +296,20 @@ def gru_gradient(first, last, g, h, gates, u, g_input, g_state):
     """
     size = h.shape[1]
     for i in range(first, last):
-        r, z, n = gates[i, :size], gates[i, size : 2 * size], gates[i, 2 * size :]
-        before, g_after, u_n = h[i], g[i], u[i, 2 * size :]  # (H,)
+        r, z = gates[i, :size], gates[i, size : 2 * size]
+        n, kept = gates[i, 2 * size : -size], gates[i, -size:]
+        before, g_after = h[i], g[i]  # (H,)
         to_input, to_state = g_input[i], g_state[i]  # (3H,)
         g_r, g_z = to_input[:size], to_input[size : 2 * size]
-        g_n, g_u_n = to_input[2 * size :], to_state[2 * size :]
+        g_n, g_kept = to_input[2 * size :], to_state[2 * size :]
         for j in range(size):
-            g_z[j] = g_after[j] * (before[j] - n[j]) * z[j] * (ONE - z[j])
-            g_n[j] = g_after[j] * (ONE - z[j]) * (ONE - n[j] * n[j])
+            g_new = g_after[j] * (ONE - z[j]) * (ONE - n[j] * n[j])
+            put(g_n, j, g_new)
+            put(g_kept, j, g_new * r[j])
         for j in range(size):
-            g_r[j] = g_n[j] * u_n[j] * r[j] * (ONE - r[j])
-            g_u_n[j] = g_n[j] * r[j]
+            g_new = g_after[j] * (ONE - z[j]) * (ONE - n[j] * n[j])
+            put(g_r, j, g_new * kept[j] * r[j] * (ONE - r[j]))
+            put(g_z, j, g_after[j] * (before[j] - n[j]) * z[j] * (ONE - z[j]))
         for j in range(2 * size):
             to_state[j] = to_input[j]
 
@@ -326,7 +335,7 @@ def sum_rows(first, last, rows, total):
     for i in range(len(rows)):
         row = rows[i, first:last]
         for j in range(len(total)):
-            total[j] += row[j]
+            total[j] += wide(row[j])
 
 
 @_shared_out

@@ -71,11 +71,12 @@ tables = [abs(some(50, 9)) for _ in range(3)]
 weights = [abs(some(500)) for _ in range(3)]
 scores = [some(7, 9), some(7, 9)]
 a, u, h, after = some(7, 30), some(7, 30), some(7, 10), some(7, 10)
+gates = some(7, 40)
 g_input, g_state, total, mask = some(7, 30), some(7, 30), some(30), abs(some(7, 10))
 kernels.softmax_gradient(7, scores[0], some(9), flat, target, losses, share)
 kernels.bpr_max_gradient(7, scores[1], some(9), flat, target, losses, share, one, one)
-kernels.gru_gates(7, a, u, some(30), some(30), h, after)
-kernels.gru_gradient(7, some(7, 10), h, a, u, g_input, g_state)
+kernels.gru_gates(7, a, u, some(30), some(30), h, gates, after)
+kernels.gru_gradient(7, some(7, 10), h, gates, g_input, g_state)
 kernels.sum_rows(30, g_input, total)
 kernels.dropout(7, after, mask, share)
 kernels.add_rows(9, tables[0], rows[target % 3], some(7, 9))
