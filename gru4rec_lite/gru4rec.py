@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from . import storage
+from . import memory, storage
 from .batching import session_parallel
 from .errors import (
     DataError,
@@ -39,7 +39,6 @@ from .training import (
     RankingLoss,
     RecordedStep,
     Step,
-    keep_freed_memory,
 )
 
 HISTORY = ["epoch", "loss", "steps", "events", "seconds"]
@@ -182,7 +181,7 @@ class GRU4Rec(Recommender):
         return self
 
     def _train(self, sessions, step, done, checkpoint, callback, verbose):
-        keep_freed_memory()
+        memory.keep_freed()
         support = sessions.support
         batches = Batches(
             sessions.items, support, NegativeSampler(support, self.sample_alpha),

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import memory
+
 
 class Cell(nn.Module):
     """A recurrent unit's weights: those of the input, those of the state, two biases.
@@ -203,4 +205,7 @@ def glorot_(matrix):
 
 
 def _item_matrix(n_items, width):
-    return torch.cat([glorot_(torch.empty(n_items, width)), torch.zeros(1, width)])
+    """(I + 1, width): Glorot's initial weights, and a last row of zeros."""
+    matrix = memory.zeros((n_items + 1, width), torch.get_default_dtype())
+    glorot_(matrix[:-1])
+    return matrix

@@ -12,6 +12,8 @@ from math import log
 
 import torch
 
+from . import memory
+
 try:
     from . import kernels
 except ImportError:  # no numba: everything runs as tensor operations
@@ -136,8 +138,9 @@ class RowSparse:
     def __init__(self, rule, dense, tables, l2=0.0, grad_clip=0.0, gradient_dtype=None):
         self.rule, self.tables, self.l2, self.grad_clip = rule, tables, l2, grad_clip
         rule.to(tables["output"].device)
-        self.dense = torch.cat([p.data.reshape(-1) for p in dense])
-        self.dense_gradient = torch.zeros_like(self.dense, dtype=gradient_dtype)
+        weights = torch.cat([p.data.reshape(-1) for p in dense])
+        self.dense = _zeros_like(weights).copy_(weights)
+        self.dense_gradient = _zeros_like(weights, gradient_dtype)
         sizes = [p.numel() for p in dense]
         self.gradients = []
         for p, weights, gradient in zip(
@@ -164,7 +167,7 @@ class RowSparse:
             self.numbers = [number(x) for x in (rule.lr, rule.momentum, EPSILON)]
 
     def _zeros(self, weights):
-        return [torch.zeros_like(weights) for _ in range(self.rule.n_states)]
+        return [_zeros_like(weights) for _ in range(self.rule.n_states)]
 
     @torch.no_grad()
     def step(self, g_rows):
@@ -226,6 +229,10 @@ class RowSparse:
         for name, states in everything.items():
             named |= {f"{name}.{i}": state for i, state in enumerate(states)}
         return named
+
+
+def _zeros_like(weights, dtype=None):
+    return memory.zeros(weights.shape, dtype or weights.dtype, weights.device)
 
 
 def blocks(tensor):

@@ -292,16 +292,6 @@ class RecordedStep:
         return graph.replay
 
 
-def keep_freed_memory():
-    """Let the C library keep what is freed, instead of handing it back to the system.
-
-    Every step frees some megabytes and fetches them again, page by page, if the system
-    has them. glibc looks at the largest block freed so far, up to 32 MB, and from then
-    on keeps twice as much. Others are not affected.
-    """
-    np.empty(31 * 2**20, np.uint8)  # freed at once
-
-
 def add_rows(table, place, rows):
     """table[place] += rows; repeated places are added up."""
     if table.is_cuda:  # where index_add_ adds in random order, and so rounds at random

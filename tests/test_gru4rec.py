@@ -641,7 +641,7 @@ def test_network_is_the_documented_one(model):
 REPEATED_WORK = """
 import resource
 import numpy as np
-from gru4rec_lite.training import keep_freed_memory
+from gru4rec_lite.memory import keep_freed
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -651,7 +651,7 @@ def page_faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 print(page_faults())
-keep_freed_memory()
+keep_freed()
 page_faults()
 print(page_faults())
 """
