@@ -16,7 +16,7 @@ from common import alternate_processes, show, timed
 from textbook import train
 from train_speed import SIZES, clicks, distinct_rows, parameters
 
-from gru4rec_lite import GRU4Rec, fast, kernels, optim, precision, training
+from gru4rec_lite import GRU4Rec, compiled, kernels, precision
 from gru4rec_lite.fast import FastStep
 
 TEXTBOOK = "textbook loop"
@@ -25,9 +25,7 @@ CPU = torch.device("cpu")
 # What is left out again, from the first idea to the last.
 WITHOUT_ONEDNN = patch.object(precision, "_onednn_is_accurate", lambda: False)
 WITHOUT_HAND = patch.object(FastStep, "fits", staticmethod(lambda network: False))
-WITHOUT_COMPILED = [
-    patch.object(module, "kernels", None) for module in (fast, optim, training)
-]
+WITHOUT_COMPILED = [patch.object(compiled, "kernels", None)]
 
 
 def on_one_thread(shared):

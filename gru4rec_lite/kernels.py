@@ -347,6 +347,31 @@ def add_rows(first, last, table, place, rows):
             put(into, j, wide(into[j]) + row[j])
 
 
+# ---- sampling
+
+
+@_shared_out
+def alias_draw(first, last, uniform, share, alias, items):
+    """NegativeSampler.draw, from numbers of U(0, 1) in float64."""
+    n = len(share)
+    for k in range(first, last):
+        inside = uniform[k] * n
+        box = np.int32(inside)
+        items[k] = box if inside - box < share[box] else alias[box]
+
+
+@_shared_out
+def count_runs(first, last, items, rows, count):
+    """sampling.merge of items (T, R) that are sorted; rows and count (T, U)."""
+    for t in range(first, last):
+        u, before = -1, -1
+        for k in range(items.shape[1]):
+            if items[t, k] != before:
+                u, before = u + 1, items[t, k]
+                rows[t, u] = before
+            count[t, u] += 1
+
+
 # ---- optimiser
 
 

@@ -12,12 +12,7 @@ from math import log
 
 import torch
 
-from . import memory
-
-try:
-    from . import kernels
-except ImportError:  # no numba: everything runs as tensor operations
-    kernels = None
+from . import compiled, memory
 
 EPSILON = 1e-6  # inside the root, which keeps it away from 1 / 0
 BLOCK = 2**16  # numbers that a CPU's cache holds together with what goes with them
@@ -155,7 +150,7 @@ class RowSparse:
         self.row_state = {name: self._zeros(table) for name, table in tables.items()}
         self.arrays = {}  # what the compiled rule moves, as NumPy sees it
         on_cpu = self.dense.device.type == "cpu"
-        if kernels is not None and on_cpu and type(rule) is Adagrad:
+        if compiled.kernels is not None and on_cpu and type(rule) is Adagrad:
             states = self.dense_state
             used = self.dense, states[0], states[-1]
             self.arrays["dense"] = [t.numpy() for t in used]
@@ -189,7 +184,7 @@ class RowSparse:
             self._clip([g_dense, *(g for _, g in g_rows.values())])
         self.rule.begin_step()
         if self.arrays:
-            arrays, numbers = self.arrays, self.numbers
+            arrays, numbers, kernels = self.arrays, self.numbers, compiled.kernels
             kernels.adagrad(
                 len(g_dense), *arrays["dense"], kernels.array(g_dense), *numbers
             )

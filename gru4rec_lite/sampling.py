@@ -8,6 +8,8 @@ Source: Hidasi & Karatzoglou 2018 (arXiv 1706.03847), section 3.1.
 
 import numpy as np
 
+from . import compiled
+
 
 class NegativeSampler:
     """Draws items with replacement, with probability ∝ support^alpha.
@@ -32,7 +34,13 @@ class NegativeSampler:
 
     def draw(self, shape, rng):
         """Items, an int32 array of the given shape. rng: a NumPy Generator."""
-        inside = rng.random(shape) * len(self.share)
+        inside = rng.random(shape)
+        if compiled.kernels is not None:
+            items = np.empty(inside.shape, np.int32)
+            arrays = (inside.ravel(), self.share, self.alias, items.ravel())
+            compiled.kernels.alias_draw(items.size, *arrays)
+            return items
+        inside *= len(self.share)
         box = inside.astype(np.int32)
         inside -= box
         return np.where(inside < self.share[box], box, self.alias[box])
@@ -82,6 +90,9 @@ def merge(items, pad, width=1, multiple=1):
     width = max(width, -(-int(n_distinct.max()) // multiple) * multiple)  # U
     rows = np.full((len(items), width), pad, np.int64)
     count = np.zeros(rows.shape, np.int64)
+    if compiled.kernels is not None:
+        compiled.kernels.count_runs(len(items), items, rows, count)
+        return rows, count
     # All steps in one go: where each run of equal items begins, and where it goes to.
     begin = np.flatnonzero(first)
     skipped = np.arange(len(items)) * width - (n_distinct.cumsum() - n_distinct)

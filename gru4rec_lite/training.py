@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import losses
-from .optim import RowSparse, kernels
+from . import compiled, losses
+from .optim import RowSparse
 from .sampling import merge, places
 
 CHUNK = 256  # steps prepared at once
@@ -297,7 +297,8 @@ def add_rows(table, place, rows):
     if table.is_cuda:  # where index_add_ adds in random order, and so rounds at random
         at = place == torch.arange(len(table), device=table.device)[:, None]  # (U, b)
         table.addmm_(at.to(table.dtype), rows.to(table.dtype))
-    elif kernels is not None and table.device.type == "cpu":
+    elif compiled.kernels is not None and table.device.type == "cpu":
+        kernels = compiled.kernels
         kernels.add_rows(table.shape[1], *map(kernels.array, (table, place, rows)))
     else:
         table.index_add_(0, place, rows.to(table.dtype))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from reference import random_lists, sessions_from, train_package, weights_of
 
-from gru4rec_lite import GRU4Rec, fast, gru4rec, optim, training
+from gru4rec_lite import GRU4Rec, compiled, gru4rec, optim, training
 from gru4rec_lite.fast import CompiledStep, FastStep
 from gru4rec_lite.training import RecordedStep
 
@@ -88,13 +88,9 @@ def test_special_cases_equal_the_reference(parameters):
 
 
 @contextmanager
-def without_kernels(**options):
+def without_kernels(block=optim.BLOCK):
     """As where there is no numba."""
-    with (
-        patch.multiple(optim, kernels=None, **options),
-        patch.object(fast, "kernels", None),
-        patch.object(training, "kernels", None),
-    ):
+    with patch.object(compiled, "kernels", None), patch.object(optim, "BLOCK", block):
         yield
 
 
@@ -111,7 +107,7 @@ def rehearse_only(self, step):
 WAYS = {
     "autograd": lambda: patch.object(FastStep, "fits", lambda network: False),
     "not compiled": lambda: without_kernels(),
-    "small blocks": lambda: without_kernels(BLOCK=40),
+    "small blocks": lambda: without_kernels(block=40),
     "short chunks": lambda: patch.object(gru4rec, "CHUNK", 3),
     "recorded": lambda: patch.object(GRU4Rec, "_new_step", recorded_step),
 }

@@ -1,5 +1,7 @@
 """Negatives: exact probabilities, frequencies, merged columns."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.stats import chisquare
 
+from gru4rec_lite import compiled
 from gru4rec_lite.sampling import NegativeSampler, merge, places
 
 SUPPORT = np.array([1000, 400, 300, 100, 50, 50, 20, 10, 5, 1])
@@ -104,3 +107,35 @@ def test_places_finds_every_item(items, data):
     some = items[:, :columns]
     found = places(rows, some)
     np.testing.assert_array_equal(np.take_along_axis(rows, found, 1), some)
+
+
+# ---- with and without numba
+
+
+def without_numba():
+    return patch.object(compiled, "kernels", None)
+
+
+@given(st.integers(1, 300), st.integers(0, 2**32), st.sampled_from([0.0, 0.5, 1.0]))
+def test_compiled_draws_are_those_of_numpy(n_items, seed, alpha):
+    support = np.random.default_rng(seed).integers(0, 100, n_items) + 1
+    sampler = NegativeSampler(support, alpha)
+    drawn = sampler.draw((3, 50), np.random.default_rng(seed))
+    with without_numba():
+        by_numpy = sampler.draw((3, 50), np.random.default_rng(seed))
+    np.testing.assert_array_equal(drawn, by_numpy)
+    assert drawn.dtype == by_numpy.dtype
+
+
+@given(
+    arrays(np.int32, array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 9)),
+    st.integers(1, 12),
+    st.integers(1, 4),
+)
+def test_compiled_merging_is_that_of_numpy(items, width, multiple):
+    merged = merge(items, 10, width, multiple)
+    with without_numba():
+        by_numpy = merge(items, 10, width, multiple)
+    for found, expected in zip(merged, by_numpy, strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
