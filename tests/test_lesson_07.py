@@ -73,7 +73,7 @@ def test_heat_maps_show_the_last_pass_and_frame_the_best(sweep):
 def test_speeds_are_those_of_the_document():
     table = lesson_07.speeds()
     assert (table.loc["textbook loop"] == 1).all()
-    assert table.shape == (5, 2) and (table >= 1).all().all()
+    assert table.shape == (6, 2) and (table >= 1).all().all()
 
 
 @pytest.mark.slow
