@@ -42,7 +42,7 @@ def main():
         for name, values in seconds.items():
             p50, p99 = np.percentile(np.array(values[10:]) * 1e3, [50, 99])
             rows.append({"units": units, "way": name, "ms p50": p50, "ms p99": p99})
-            middle[f"{name}-{units}"] = p50
+            middle[f"{name}-{units}"] = round(float(p50), 3)
     show(rows, args.json, milliseconds=middle)
 
 

@@ -181,10 +181,9 @@ class CompiledStep(FastStep):
 
     def _gates_gradient(self, g, h, gates):
         b, size = h.shape
-        g_input = self._space("g_input", b, 3 * size, self.low)
-        g_state = self._space("g_state", b, 3 * size, self.low)
-        self._loop("gru_gradient", b, g, h, gates, g_input, g_state)
-        return g_input, g_state
+        shares = [torch.empty(b, 3 * size, dtype=self.low) for _ in range(2)]
+        self._loop("gru_gradient", b, g, h, gates, *shares)
+        return shares
 
     def _loss(self, scores, bias, one):
         loss, scale = self.loss, np.float32(1 / self.batch_size)

@@ -5,8 +5,8 @@ call of its own. Below stands the loop that the formula says, once for each numb
 the compiler makes it work on 16 numbers at a time. ``fast`` and ``optim`` hold the same
 as tensor operations, for GPUs, float64, and where there is no numba.
 
-All arrays are float32, and so are the constants: a plain 1 would turn a loop into
-float64. But ``add_rows`` and Adagrad take any precision, and gradients in bfloat16.
+Numbers are float32, and so are the constants: a plain 1 would turn a loop into float64.
+What products give or take may be bfloat16; Adagrad and ``add_rows`` take float64 too.
 """
 
 from functools import partial
