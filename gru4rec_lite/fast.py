@@ -42,7 +42,7 @@ class FastStep(Step):
         matrix, b = network.output, len(one.target_place)
 
         # Forward
-        output = self._space("output", len(one.rows), matrix.shape[1])
+        output = self._space("output", len(one.rows), matrix.shape[1], matrix.dtype)
         torch.index_select(matrix, 0, one.rows, out=output)  # (U, H)
         bias = network.output_bias.index_select(0, one.bias_rows)  # (U,)
         table = output if shared else network.input.index_select(0, one.input_rows)
@@ -147,17 +147,14 @@ class FastStep(Step):
         mask = dropout_mask(x, p)
         return x * mask, mask
 
-    def _space(self, name, n, m, dtype=None):
+    def _space(self, name, n, m, dtype):
         """Memory for an (n, m) matrix: the same one as long as the shape is the
         same."""
         kept = self.spaces.get(name)
         if kept is None or kept.shape != (n, m):
-            dtype = dtype or self.network.output.dtype
-            kept = self.spaces[name] = self._new_space(n, m, dtype)
+            device = self.network.output.device
+            kept = self.spaces[name] = memory.zeros((n, m), dtype, device)
         return kept
-
-    def _new_space(self, n, m, dtype):
-        return self.network.output.new_empty(n, m, dtype=dtype)
 
 
 class CompiledStep(FastStep):
@@ -214,6 +211,3 @@ class CompiledStep(FastStep):
         """Run a loop of kernels.py over n rows or columns."""
         kernels = compiled.kernels
         getattr(kernels, name)(n, *map(kernels.array, arguments))
-
-    def _new_space(self, n, m, dtype):
-        return memory.zeros((n, m), dtype)

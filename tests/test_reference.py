@@ -121,20 +121,26 @@ def test_every_way_to_step_equals_the_reference(way, loss, mode):
         compare(60, n_sample=9, layers=[7, 6], **MODES[mode], **LOSSES[loss])
 
 
+def train_both(name, **settings):
+    """The weights that one of the WAYS to step gives, and the usual one."""
+    found = []
+    for way in (WAYS[name](), nullcontext()):
+        model = GRU4Rec(
+            layers=[7, 6], n_sample=9, batch_size=5, device="cpu", **settings
+        )
+        with way:
+            found.append(weights_of(model.fit(SESSIONS, verbose=False).network))
+    return found
+
+
 @pytest.mark.parametrize("loss", ["xe", "bpr-max"])
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_through_dropout(mode, loss):
     """By hand as by autograd, with the same random numbers."""
-    models = []
-    for way in (WAYS["autograd"](), nullcontext()):
-        model = GRU4Rec(
-            layers=[7, 6], n_epochs=2, n_sample=9, batch_size=5, precision="float64",
-            dropout_p_embed=0.3, dropout_p_hidden=0.4, device="cpu",
-            **MODES[mode], **LOSSES[loss],
-        )  # fmt: skip
-        with way:
-            models.append(model.fit(SESSIONS, verbose=False))
-    autograd, by_hand = (weights_of(model.network) for model in models)
+    autograd, by_hand = train_both(
+        "autograd", n_epochs=2, precision="float64", dropout_p_embed=0.3,
+        dropout_p_hidden=0.4, **MODES[mode], **LOSSES[loss],
+    )  # fmt: skip
     for name, weights in autograd.items():
         torch.testing.assert_close(by_hand[name], weights, rtol=0, atol=1e-9)
 
@@ -181,17 +187,12 @@ def test_compiled_step_equals_autograd_in_float64(mode, loss, layers):
 @pytest.mark.parametrize("mode", MODES)
 def test_compiled_step_equals_tensor_operations_in_bfloat16(mode, loss):
     """Both round the same numbers; what differs is the order of sums."""
-    models = []
-    for way in (WAYS["not compiled"](), nullcontext()):
-        model = GRU4Rec(
-            layers=[7, 6], n_epochs=1, n_sample=9, batch_size=5, precision="bfloat16",
-            learning_rate=0.05, device="cpu", **MODES[mode], **LOSSES[loss],
-        )  # fmt: skip
-        with way:
-            models.append(model.fit(SESSIONS, verbose=False))
-    tensors, compiled = (weights_of(model.network) for model in models)
+    tensors, loops = train_both(
+        "not compiled", n_epochs=1, precision="bfloat16", learning_rate=0.05,
+        **MODES[mode], **LOSSES[loss],
+    )  # fmt: skip
     for name, weights in tensors.items():
-        torch.testing.assert_close(compiled[name], weights, rtol=0, atol=2e-3)
+        torch.testing.assert_close(loops[name], weights, rtol=0, atol=2e-3)
 
 
 @pytest.mark.cuda
